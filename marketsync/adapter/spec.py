@@ -1,0 +1,180 @@
+"""The adapter as data: operations, limits, authentication. `marketsync.adapter.api` re-exports it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from enum import IntEnum
+from typing import Any
+
+from pydantic import BaseModel
+
+from marketsync.adapter.content import Aspect
+from marketsync.adapter.errors import AdapterError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """``per_second`` calls sustained, ``burst`` at once (GCRA). ``learn``: a reply header that tells calls/second."""
+
+    name: str
+    per_second: float
+    burst: int = 1
+    learn: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostPoints:
+    """A bucket of points refilled at ``restore`` per second. Replies may teach it through ``ChannelHttp.learn``."""
+
+    name: str
+    capacity: float
+    restore: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """``limit`` calls per ``window``; a day starts at ``resets`` UTC. ``reserved`` is kept for urgent work (0..1)."""
+
+    name: str
+    limit: int
+    window: timedelta
+    resets: time = time(0, 0)
+    reserved: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinInterval:
+    """At least ``seconds`` between two calls."""
+
+    name: str
+    seconds: float
+
+
+Bucket = Rate | CostPoints | Quota | MinInterval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One call of the channel's API. ``aspects`` non-empty: a door for pushes, ``batch`` offers at a time.
+
+    Of several doors for an aspect the engine takes the one with the largest ``worth_from`` (due offers) that the
+    backlog reaches. ``urgent`` doors carry stock zero at once, whatever else is open for the offer.
+    """
+
+    name: str
+    buckets: tuple[str, ...] = ()
+    aspects: frozenset[Aspect] = frozenset()
+    batch: int = 1
+    withdraws: bool = False
+    creates: bool = False  # makes the offer; the other doors wait for the channel's id
+    worth_from: int = 0
+    urgent: bool = False
+    writes: bool = True
+    idempotent: bool = True  # may be sent again when nobody knows what became of it
+    cost: float = 1.0
+    timeout: timedelta = timedelta(seconds=30)
+    undoable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAuth:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderAuth:
+    """Fixed headers (API keys, Basic). The values are secrets."""
+
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedAuth:
+    """Headers made anew for every request: ``sign(method, url with query, body, now)``."""
+
+    sign: Callable[[str, str, bytes, datetime], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuth2:
+    """Client credentials, or a refresh token where ``refresh_token`` is set. Kept encrypted, refreshed once.
+
+    ``basic``: client id and secret travel as HTTP Basic, else in the form. ``header`` and ``prefix`` say how the
+    access token is presented.
+    """
+
+    token_url: str
+    client_id: str
+    client_secret: str
+    refresh_token: str = ""
+    scope: str = ""
+    basic: bool = False
+    header: str = "Authorization"
+    prefix: str = "Bearer "
+    extra: Mapping[str, str] = field(default_factory=dict)
+    refresh_expires: datetime | None = None
+
+
+Auth = NoAuth | HeaderAuth | SignedAuth | OAuth2
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply of the channel. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    json_loads: Callable[[bytes], Any]
+
+    def json(self) -> Any:
+        """The body as JSON, numbers with a fraction as Decimal. Raises ``UnexpectedReply`` where it is none."""
+        return self.json_loads(self.content)
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+
+class SaleLowers(IntEnum):
+    """When the channel lowers its own stock."""
+
+    NEVER = 0
+    AT_PLACING = 1
+    AT_PAYMENT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSpec:
+    """The adapter as data: the single source for validation, JSON Schema, documents and scheduling."""
+
+    name: str
+    title: str
+    docs: str
+    credentials: type[BaseModel]
+    settings: type[BaseModel]
+    base_url: Callable[[Any, Any], str]  # (credentials, settings)
+    auth: Callable[[Any, Any], Auth]
+    operations: tuple[Operation, ...]
+    buckets: Callable[[Any], tuple[Bucket, ...]]  # (settings)
+    mapping_version: Mapping[Aspect, int]  # raised when the adapter writes the same content differently
+    observable: Mapping[Aspect, frozenset[str]]  # the fields that reading back can see
+    api_versions: Mapping[str, str] = field(default_factory=dict)  # version -> until when
+    groups_variants: bool = False
+    price_bounds: tuple[int, int] = (1, 10**11)  # minor units
+    stock_bounds: tuple[int, int] = (0, 10**9)
+    sale_lowers_stock: SaleLowers = SaleLowers.AT_PLACING
+    zero_ends_listing: bool = False
+    stock_shared_by: str = ""  # "item", "account" or "" where every offer has its own
+    visible_after: timedelta = timedelta(minutes=5)  # how long a write takes to show
+    keeps_order: bool = False  # submissions take effect in the order they were sent
+    confirm_within: timedelta = timedelta(hours=24)  # an open submission is UNKNOWN after that
+    order_overlap: timedelta = timedelta(minutes=10)
+    revisions_per_day: int = 0  # per listing; 0: no limit
+    concurrency: int = 4
+    connection_limit: int = 6
+    max_order_age: timedelta = timedelta(days=60)
+    errors: Callable[[str, Reply], AdapterError | None] = lambda _operation, _reply: None
+
+    def operation(self, name: str) -> Operation:
+        return next(operation for operation in self.operations if operation.name == name)
