@@ -265,6 +265,7 @@ class Log(Protocol):
 class AdapterContext:
     channel: str
     account: str
+    storefronts: Sequence[str]  # all that the account sells on; orders are pulled for all of them at once
     http: ChannelHttp
     clock: Clock
     log: Log

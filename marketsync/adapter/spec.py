@@ -159,6 +159,7 @@ class AdapterSpec:
     buckets: Callable[[Any], tuple[Bucket, ...]]  # (settings)
     mapping_version: Mapping[Aspect, int]  # raised when the adapter writes the same content differently
     observable: Mapping[Aspect, frozenset[str]]  # the fields that reading back can see
+    storefront: Callable[[Any], str] = lambda _settings: ""  # which storefront of the account these settings name
     api_versions: Mapping[str, str] = field(default_factory=dict)  # version -> until when
     groups_variants: bool = False
     price_bounds: tuple[int, int] = (1, 10**11)  # minor units
