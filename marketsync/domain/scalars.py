@@ -9,9 +9,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, WithJsonSchema
 
 from marketsync.adapter.money import Money, exponent
+
+# What every model of a user's rules has in common: unknown keys are refused, keys may be a keyword's alias (`from`), and
+# the text under a field is its description in the JSON Schema.
+RULES = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _NUMBER = r"[+-]?[0-9]{1,18}(?:[.,][0-9]{1,18})?"
@@ -84,6 +88,14 @@ def currency(value: Any) -> str:
     return code
 
 
+def country(value: Any) -> str:
+    """A two-letter country code in capitals. Raises ValueError."""
+    code = _text(value).upper()
+    if not re.fullmatch("[A-Z]{2}", code):
+        raise ValueError(f"{value!r} is no country: write its two-letter code, such as DE, FR or PL")
+    return code
+
+
 def money(value: Any) -> Money:
     """An amount and its currency, "0.95 EUR". Raises ValueError, also where the currency has fewer decimals."""
     if isinstance(value, Money):
@@ -134,3 +146,4 @@ MoneyText = Annotated[
     _schema(rf"{_NUMBER}\s*[A-Za-z]{{3}}", "0.95 EUR", "12 PLN"),
 ]
 CurrencyCode = Annotated[str, PlainValidator(currency), _schema("[A-Za-z]{3}", "EUR", "GBP")]
+CountryCode = Annotated[str, PlainValidator(country), _schema("[A-Za-z]{2}", "DE", "FR")]
