@@ -53,12 +53,10 @@ WITHDRAWS = f"({_free(Aspect.LISTING)} AND listing_desired = {_ABSENT} AND remot
 RAISES = "(stock_quantity > COALESCE(stock_acked_quantity, 0))"
 LISTING_READY = f"({_free(Aspect.LISTING)} AND (listing_desired <> {_ABSENT} OR remote_id IS NOT NULL))"
 PRICE_READY = f"({_free(Aspect.PRICE)} AND {_LISTED})"
+STOCK_FREE = f"({_free(Aspect.STOCK)} AND {_LISTED} AND fulfilled_by = 'merchant')"
 # A restock waits for its price, also while that price is held or parked: else it sells at the old one.
-STOCK_READY = (
-    f"({_free(Aspect.STOCK)} AND {_LISTED} AND fulfilled_by = 'merchant'"
-    f" AND (NOT {RAISES} OR NOT {_dirty(Aspect.PRICE)}))"
-)
-ZERO_READY = f"({_free(Aspect.STOCK)} AND {_LISTED} AND fulfilled_by = 'merchant' AND stock_quantity = 0)"
+STOCK_READY = f"({STOCK_FREE} AND (NOT {RAISES} OR NOT {_dirty(Aspect.PRICE)}))"
+ZERO_READY = f"({STOCK_FREE} AND stock_quantity = 0)"
 _IDLE = f"(open_batch IS NULL OR ((managed & {ZERO_DOOR}) <> 0 AND zero_sent = 0 AND {ZERO_READY}))"
 
 _CASES = (
@@ -91,11 +89,4 @@ def on(dialect: str, sql: str) -> str:
 
 def refresh(dialect: str, where: str) -> str:
     """UPDATE that brings ``lane`` and ``due_at`` of the offers ``where`` holds in line with the rest of their row."""
-    return on(dialect, f"UPDATE offer SET lane = {LANE}, due_at = {DUE_AT} WHERE {where}")  # noqa: S608 (constants only)
-
-
-def among(dialect: str, column: str, name: str) -> str:
-    """``column`` is one of the values bound under ``name``: a JSON array on SQLite, an array on PostgreSQL."""
-    if dialect == "sqlite":
-        return f"{column} IN (SELECT value FROM json_each(:{name}))"
-    return f"{column} = ANY(:{name})"
+    return on(dialect, f"UPDATE offer SET lane = {LANE}, due_at = {DUE_AT} WHERE {where}")

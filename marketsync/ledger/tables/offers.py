@@ -63,6 +63,7 @@ class Offer(SQLModel, table=True):
     zero_sent: int = Field(
         default=0, sa_column=Column(SmallInteger, nullable=False)
     )  # past an open op, by a faster door
+    forgotten: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False))  # sold while a stock op was open
     lane: int = Field(default=9, sa_column=Column(SmallInteger, nullable=False))
     due_at: int | None = Field(default=None, sa_column=Column(BigInteger))
 
@@ -146,7 +147,10 @@ class PushItem(SQLModel, table=True):
     listing_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
     price_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
     stock_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
-    before: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))  # acked hashes (hex) to restore
+    listing_before: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))  # acknowledged, to restore
+    price_before: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
+    stock_before: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
+    past_open: bool = False  # stock zero by a faster door, beside an open op
     content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))  # price and stock in flight
     results: dict[str, Any] | None = Field(
         default=None, sa_column=Column(Document)

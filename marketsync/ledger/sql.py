@@ -1,0 +1,41 @@
+"""Lists of values in one parameter, the same on both databases: a JSON array on SQLite, an array on PostgreSQL."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection, text
+
+
+def among(conn: Connection, column: str, name: str) -> str:
+    """SQL: ``column`` is one of the values bound under ``name`` with ``listed``."""
+    if conn.dialect.name == "sqlite":
+        return f"{column} IN (SELECT value FROM json_each(:{name}))"
+    return f"{column} = ANY(:{name})"
+
+
+def listed(conn: Connection, values: Iterable[Any]) -> Any:
+    """The values as one parameter for ``among``."""
+    return orjson.dumps(list(values)).decode() if conn.dialect.name == "sqlite" else list(values)
+
+
+def document(conn: Connection, value: Any) -> Any:
+    """A JSON document as a parameter of raw SQL."""
+    if value is None:
+        return None
+    return orjson.dumps(value).decode() if conn.dialect.name == "sqlite" else Jsonb(value)
+
+
+def returning_id(conn: Connection, insert: str, values: Mapping[str, Any]) -> int:
+    """Run one INSERT and return the new row's id."""
+    return int(conn.execute(text(insert + " RETURNING id"), dict(values)).scalar_one())
+
+
+def dig(conn: Connection, column: str, *path: str, number: bool = False) -> str:
+    """SQL: a value inside a JSON column, as text or, with ``number``, as an integer; an object stays JSON."""
+    if conn.dialect.name == "sqlite":
+        return f"json_extract({column}, '$.{'.'.join(path)}')"
+    if number:
+        return f"({column} #>> '{{{','.join(path)}}}')::bigint"
+    return f"({column} #> '{{{','.join(path)}}}')"
