@@ -99,7 +99,7 @@ def money_from(document: Document) -> Money:
 
 
 def time_text(time: datetime) -> str:
-    """ "2026-03-01T12:00:00Z"; microseconds only where there are some. Raises ValueError for a time without a zone."""
+    """Such as 2026-03-01T12:00:00Z; microseconds only where there are some. Raises ValueError for a time without a zone."""
     if time.tzinfo is None:
         raise ValueError(f"{time} has no time zone")
     return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
