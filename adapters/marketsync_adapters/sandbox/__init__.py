@@ -36,7 +36,7 @@ from marketsync.adapter.api import (
     WebhookCall,
     WebhookNotice,
 )
-from marketsync.adapter.errors import AuthRefused, ItemRefused
+from marketsync.adapter.errors import AuthRefused, ChannelBlocked
 from marketsync_adapters.sandbox import mapping
 from marketsync_adapters.sandbox.client import Client, error_of
 
@@ -74,6 +74,10 @@ class Settings(BaseModel):
 
 def _base_url(_credentials: Credentials, settings: Settings) -> str:
     return settings.base_url
+
+
+def _storefront(settings: Settings) -> str:
+    return settings.storefront
 
 
 def _auth(credentials: Credentials, settings: Settings) -> Auth:
@@ -177,6 +181,7 @@ SPEC = AdapterSpec(
         Aspect.PRICE: frozenset({"amount", "sale", "sale_starts", "sale_ends", "reference"}),
         Aspect.STOCK: frozenset({"quantity", "locations"}),
     },
+    storefront=_storefront,
     api_versions={"v1": ""},
     price_bounds=(1, 10**11),
     stock_bounds=(0, 999_999),
@@ -201,7 +206,9 @@ class SandboxAdapter:
         storefront = self._settings.storefront
         if storefront not in account["storefronts"]:
             known = ", ".join(sorted(account["storefronts"]))
-            raise ItemRefused(f"the account has no storefront {storefront!r}, only {known}", code="unknown_storefront")
+            raise ChannelBlocked(
+                f"the account has no storefront {storefront!r}, only {known}", code="unknown_storefront"
+            )
         return f"{account['seller']}, storefront {storefront} ({account['storefronts'][storefront]})"
 
     async def aclose(self) -> None:

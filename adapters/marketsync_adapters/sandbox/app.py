@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
+from math import ceil
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -193,7 +194,7 @@ def read_command(call: Call) -> Answer:
 
 
 def _job(market: Market, job: Job) -> dict[str, Any]:
-    wait = max(0.0, (job.done_at - market.clock.now()).total_seconds())
+    wait = max(0, ceil((job.done_at - market.clock.now()).total_seconds()))
     state = "done" if job.done else "running"
     return {"job_id": job.job_id, "state": state, "ask_after": wait, "items": job.reports}
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from marketsync.adapter.api import ChannelHttp, Command, CommandResult, OrderCursor, Reply, Result
-from marketsync.adapter.errors import AdapterError, ItemRefused, QuotaSpent, UnexpectedReply
+from marketsync.adapter.errors import AdapterError, ChannelBlocked, ItemRefused, QuotaSpent, UnexpectedReply
 from marketsync_adapters.sandbox import mapping
 
 # Refusals that concern this one command: its result, not an error of the channel.
@@ -106,6 +106,8 @@ def error_of(_operation: str, reply: Reply) -> AdapterError | None:
         return None  # not the market's own words: a proxy's page
     if code == "quota_exhausted":
         return QuotaSpent(message, until=datetime.fromisoformat(reply.headers["x-quota-resets"]), code=code)
+    if code == "unknown_storefront":
+        return ChannelBlocked(message, code=code)
     if reply.status == 413 or code in {"sku_twice", "sku_missing"}:
         return ItemRefused(message, code=code)
     return None
