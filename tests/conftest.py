@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ IN_CI = os.environ.get("CI") == "true"
 
 # CI judges a change, so it always asks the same questions; at a desk every run asks new ones and remembers in the
 # environment's own directory what failed. Examples are never timed: the machine is shared.
-set_hypothesis_home_dir(Path(sys.prefix) / "hypothesis")
+set_hypothesis_home_dir(Path(sys.prefix if os.access(sys.prefix, os.W_OK) else tempfile.gettempdir()) / "hypothesis")
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")

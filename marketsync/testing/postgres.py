@@ -91,23 +91,30 @@ def shared_server(run: str, binaries: list[Path] | None = None) -> Iterator[Post
 
     ``binaries`` are the directories to try, by default all that are found. Raises PostgresUnavailable.
     """
-    # Not below pytest's tmp_path: that is closed to the account that the server runs as when we are root.
-    place = Path(tempfile.gettempdir())
-    directory = (place if _open_to_all(place) else Path("/tmp")) / f"marketsync-postgres-{run}"  # noqa: S108  as told
+    directory = _directory(run)
     users = _join(directory)
     try:
         with (directory / "starting").open("w") as starting:
             fcntl.flock(starting, fcntl.LOCK_EX)
             told = directory / "server.json"
             if not told.exists():
-                told.write_text(json.dumps(_start_keeper(directory, binaries)))
-                told.chmod(0o600)
+                answer = _start_keeper(directory, binaries)
+                fresh = directory / "server.new"
+                fresh.touch(mode=0o600)
+                fresh.write_text(json.dumps(answer))
+                fresh.rename(told)
         yield PostgresServer(**json.loads(told.read_text()))
     except PostgresUnavailable:
         shutil.rmtree(directory, ignore_errors=True)
         raise
     finally:
         users.close()
+
+
+def _directory(run: str) -> Path:
+    # Not below pytest's tmp_path: that is closed to the account that the server runs as when we are root.
+    place = Path(tempfile.gettempdir())
+    return (place if _open_to_all(place) else Path("/tmp")) / f"marketsync-postgres-{run}"  # noqa: S108  as told
 
 
 def _join(directory: Path) -> IO[str]:

@@ -47,10 +47,6 @@ def _refuses(url: str) -> bool:
     return False
 
 
-def _directory(run: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"marketsync-postgres-{run}"
-
-
 def test_each_test_gets_a_database_with_nothing_in_it(postgres_server):
     with postgres_server.database() as first:
         with psycopg.connect(_plain(postgres_server.url(first))) as connection:
@@ -119,7 +115,7 @@ def test_a_run_that_was_killed_leaves_no_server_and_no_files():
     url = _plain(ended.stdout.strip())
     assert -signal.SIGKILL == ended.returncode, ended.stderr
     assert _eventually(lambda: _refuses(url))
-    assert _eventually(lambda: not _directory(run).exists())
+    assert _eventually(lambda: not postgres._directory(run).exists())
 
 
 def test_the_server_stays_while_another_process_of_the_run_uses_it():
@@ -142,13 +138,13 @@ def _broken(directory: Path) -> Path:
 
 def test_what_cannot_be_started_says_what_was_tried():
     run = uuid4().hex
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         Path(directory).chmod(0o755)
         binaries = _broken(Path(directory))
         with pytest.raises(postgres.PostgresUnavailable) as raised, postgres.shared_server(run, [binaries]):
             pass
     assert f"{binaries}: initdb failed: no such luck" in str(raised.value)
-    assert not _directory(run).exists()
+    assert not postgres._directory(run).exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to start the server as somebody else")
