@@ -23,11 +23,13 @@ class Grid:
     def up(self, minor: int) -> int:
         """The smallest amount not below ``minor``."""
         least = max(minor, 1)
-        return min(least + (remainder - least) % modulus for modulus, remainder in self.lines)
+        gap = min([(remainder - least) % modulus for modulus, remainder in self.lines])
+        return least + gap
 
     def down(self, minor: int) -> int:
         """The largest amount not above ``minor``; 0 where there is none."""
-        return max(0, *(minor - (minor - remainder) % modulus for modulus, remainder in self.lines))
+        gap = min([(minor - remainder) % modulus for modulus, remainder in self.lines])
+        return max(0, minor - gap)
 
     def move(self, minor: int, direction: Direction) -> int:
         """The amount that ``minor`` moves to: up where nothing lies below, and up where both are as near."""
@@ -82,11 +84,12 @@ def ending_grid(endings: Sequence[str], currency: str) -> Grid:
 
 def step_grid(step: Decimal | None, currency: str) -> Grid:
     """The multiples of a step in major units (None: of the minor unit). Raises ValueError where it is not writable."""
+    digits = exponent(currency)
     if step is None:
         return Grid(((1, 0),))
-    minor = step.scaleb(exponent(currency))
+    minor = step.scaleb(digits)
     if minor != int(minor):
-        raise ValueError(f"prices in {currency} cannot be rounded to {step}: it has {exponent(currency)} decimals")
+        raise ValueError(f"prices in {currency} cannot be rounded to {step}: it has {digits} decimals")
     return Grid(((int(minor), 0),))
 
 

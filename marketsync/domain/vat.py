@@ -2,7 +2,7 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from pydantic import ConfigDict, RootModel
+from pydantic import ConfigDict, RootModel, field_validator
 
 from marketsync.adapter.money import Money
 from marketsync.domain.scalars import CountryCode, Percent
@@ -14,6 +14,15 @@ class VatTable(RootModel[dict[CountryCode, dict[str, Percent]]]):
     model_config = ConfigDict(frozen=True)
 
     root: dict[CountryCode, dict[str, Percent]] = {}
+
+    @field_validator("root")
+    @classmethod
+    def _possible(cls, table: dict[str, dict[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
+        for country, classes in table.items():
+            for tax_class, rate in classes.items():
+                if not 0 <= rate < 100:
+                    raise ValueError(f"{rate}% is no VAT of {country} {tax_class}: write a percentage such as 19%")
+        return table
 
     def rate(self, country: str, tax_class: str) -> Decimal:
         """The percentage, 19 for 19 %. Raises ValueError that names what is missing."""

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from marketsync.domain.content import to_document
 from marketsync.domain.item import Item
-from marketsync.domain.listing import ListingRules, build_listing, compile_listing
+from marketsync.domain.listing import ListingRules, build_listing, compile_listing_document
 from marketsync.domain.templates import cut
 
 HOSE = Item(
@@ -183,4 +184,22 @@ def test_a_template_is_refused_or_fills_without_an_error(template):
         rules = ListingRules(title=template)
     except ValidationError:
         return
-    assert isinstance(compile_listing(rules)(HOSE, None)[0].title, str)
+    assert isinstance(build_listing(HOSE, rules)[0].title, str)
+
+
+RENAMED = ListingRules(title="{brand} {title}", attributes={"Material": "m"}, images_first=(2,), language="de")
+ITEMS = st.builds(
+    Item,
+    sku=st.just("A"),
+    title=st.none() | st.sampled_from(["", "Hose"]),
+    brand=st.none() | st.sampled_from(["", "Acme"]),
+    attributes=st.dictionaries(st.sampled_from(["Material", "Use"]), st.sampled_from(["", "PVC"])),
+    images=st.lists(st.sampled_from("abc"), max_size=3, unique=True).map(tuple),
+    weight_grams=st.none() | st.integers(0, 2),
+)
+
+
+@given(ITEMS, st.sampled_from([ListingRules(), RENAMED]))
+def test_the_document_of_a_catalogue_run_is_that_of_the_listing(item, rules):
+    """Else the same listing would have two hashes, and be pushed again and again."""
+    assert compile_listing_document(rules)(item, None)[0] == to_document(build_listing(item, rules)[0])

@@ -122,12 +122,15 @@ def test_another_currency_is_converted_by_the_rate_table():
         ({"cost": Money(-100, "EUR")}, {}, "a cost is never negative"),
         ({"cost": Money(2000, "EUR")}, {"ceiling": "15 EUR"}, "the floor 23.80 EUR lies above the ceiling 15.00 EUR"),
         ({"cost": Money(2000, "EUR")}, {"margin": "60%", "commission": "38%"}, "leave nothing of any price"),
+        ({"price": Money(1000, "EU1")}, {}, "'EU1' is no ISO 4217 currency code"),
         ({"price": Money(1000, "JPY")}, {"ending": ".99"}, "no price in JPY ends in .99"),
     ],
 )
 def test_what_stands_in_the_way_of_a_price_is_said(changed, keys, said):
-    result = outcome(replace(item(), **changed), **keys)
+    odd = replace(item(), **changed)
+    result = outcome(odd, **keys)
     assert result.price is None
+    assert compile_pricing(rules(**keys), VAT, RATES, NOW)(odd) == result.problem
     with pytest.raises(ValueError, match=said):
         raise ValueError(result.problem)
 
@@ -378,3 +381,15 @@ def test_a_conversion_rounds_once_and_half_up(money, to):
 def test_a_rate_must_be_above_zero():
     with pytest.raises(ValidationError, match="the rate of USD is 0"):
         RateTable.model_validate({"date": "2026-03-01", "rates": {"USD": "0"}})
+
+
+def test_a_vat_rate_is_a_possible_percentage():
+    with pytest.raises(ValidationError, match="1900% is no VAT of DE standard"):
+        VatTable.model_validate({"DE": {"standard": "1900"}})
+
+
+def test_every_set_of_rules_describes_itself_for_editors():
+    described = PriceRules.model_json_schema()["properties"]
+    assert described["from"]["description"].startswith("The field that the price starts from")
+    assert list(VatTable.model_json_schema()["patternProperties"]) == ["^[A-Za-z]{2}$"]
+    assert "date" in RateTable.model_json_schema()["required"]
