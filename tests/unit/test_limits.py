@@ -14,7 +14,6 @@ from marketsync.domain.limits import (
     empty,
     fill,
     give_back,
-    interval,
     learn,
     left,
     longest_block,
