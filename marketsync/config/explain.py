@@ -2,10 +2,10 @@
 
 import difflib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from marketsync.config.nodes import Path_, Tree
@@ -52,7 +52,7 @@ _SENTENCES = {
     "too_long": "{value} is too long, it takes at most {max_length}",
     "string_too_long": "{value} is too long, it takes at most {max_length} characters",
     "string_pattern_mismatch": "{value} has not the form that belongs here",
-    "zone_info_str": "{value} is no time zone, write a name such as Europe/Berlin",
+    "zoneinfo_str": "{value} is no time zone, write a name such as Europe/Berlin",
     "url_parsing": "{value} is no URL",
     "url_scheme": "{value} is no URL that is understood here, it begins with {expected_schemes}",
 }
@@ -67,19 +67,38 @@ def nearest(name: str, known: Iterable[str], *, noun: str = "known here") -> str
     return f"{noun}: {', '.join(names)}" if names else ""
 
 
-def refuse_all(error: ValidationError, tree: Tree, prefix: Path_, model: type[BaseModel]) -> None:
-    """Note every mistake of a validation error in ``tree``; its locations begin at ``prefix``."""
+def validated(
+    model: type[BaseModel], written: Any, tree: Tree, prefix: Path_, context: dict[str, Any] | None = None
+) -> Any:
+    """An instance made of what is written at ``prefix``, or None with its mistakes noted in ``tree``."""
+    try:
+        return model.model_validate(written, context=context)
+    except ValidationError as error:
+        _refuse_all(error, tree, prefix, model)
+    return None
+
+
+def _refuse_all(error: ValidationError, tree: Tree, prefix: Path_, model: type[BaseModel]) -> None:
     for mistake in error.errors(include_url=False):
         path, missing = _path(tree, prefix, mistake)
+        below = path[len(prefix) :]
+        if path in tree.unresolved:
+            continue
         if mistake["type"] == "missing":
             tree.refuse((*path, *missing), "it is missing", at=tree.place(path))
         elif mistake["type"] == "extra_forbidden":
-            known = _keys(model, path[len(prefix) : -1])
-            tree.refuse(path, "there is no such key", nearest(str(path[-1]), known), at=tree.keys.get(path))
+            hint = nearest(str(path[-1]), _keys(model, below[:-1]))
+            tree.refuse(path, "there is no such key", hint, at=tree.keys.get(path))
         elif mistake["loc"] and mistake["loc"][-1] == "[key]":
-            tree.refuse(path, _sentence(mistake, str(path[-1]), hidden=False), at=tree.keys.get(path))
+            tree.refuse(path, _sentence(mistake, str(path[-1])), at=tree.keys.get(path))
+        elif tree.at(path) is None and path in tree.values:
+            tree.refuse(path, "it is empty, write a value or leave the key out")
+        elif SecretStr in _annotations(model, below) or "credentials" in path:
+            tree.refuse(path, _secret_sentence(mistake, tree.at(path)))
+        elif path in tree.secret:
+            tree.refuse(path, "the value of the reference cannot be used here")
         else:
-            tree.refuse(path, _value_sentence(mistake, tree, path), _hint(mistake))
+            tree.refuse(path, _sentence(mistake, tree.at(path)), _hint(mistake))
 
 
 def _path(tree: Tree, prefix: Path_, mistake: ErrorDetails) -> tuple[Path_, Path_]:
@@ -97,23 +116,22 @@ def _path(tree: Tree, prefix: Path_, mistake: ErrorDetails) -> tuple[Path_, Path
     return path, ()
 
 
-def _value_sentence(mistake: ErrorDetails, tree: Tree, path: Path_) -> str:
-    written = tree.at(path)
-    if written is None and path in tree.values:
-        return "it is empty, write a value or leave the key out"
-    hidden = path in tree.secret or "credentials" in path
-    return _sentence(mistake, written, hidden=hidden)
+def _sentence(mistake: ErrorDetails, written: Any) -> str:
+    return _told(mistake, _shown(written))
 
 
-def _sentence(mistake: ErrorDetails, written: Any, *, hidden: bool) -> str:
+def _secret_sentence(mistake: ErrorDetails, written: Any) -> str:
+    """What is wrong with a secret, without a word of it."""
+    text = _told(mistake, "the value")
+    return "the value cannot be used here" if isinstance(written, str) and written and written in text else text
+
+
+def _told(mistake: ErrorDetails, value: str) -> str:
     kind, context = mistake["type"], mistake.get("ctx", {})
     if kind in ("too_short", "string_too_short") and context["min_length"] == 1:
         return "it must not be empty"
     if kind in _SENTENCES:
-        value = "the value" if hidden else _shown(written)
         return _SENTENCES[kind].format_map({**context, "value": value, "choices": _choices(context)})
-    if hidden:
-        return "the value cannot be used here"
     if kind in ("value_error", "assertion_error"):
         return str(context["error"])
     return mistake["msg"][:1].lower() + mistake["msg"][1:]
@@ -139,18 +157,29 @@ def _hint(mistake: ErrorDetails) -> str:
     return ""
 
 
-def _keys(annotation: Any, path: Path_) -> list[str]:
-    """The keys that the model at ``path`` below an annotation knows."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not path:
-            return [field.alias or name for name, field in annotation.model_fields.items()]
-        for name, field in annotation.model_fields.items():
-            if path[0] in (name, field.alias):
-                return _keys(field.annotation, path[1:])
-        return []
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [key for branch in get_args(annotation) for key in _keys(branch, path)]
+def _keys(model: type[BaseModel], path: Path_) -> list[str]:
+    """The keys that the model at ``path`` below a model knows."""
+    return [
+        field.alias or name
+        for annotation in _annotations(model, path)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        for name, field in annotation.model_fields.items()
+    ]
+
+
+def _annotations(annotation: Any, path: Path_) -> Iterator[Any]:
+    """What may stand at ``path`` below an annotation: unions and containers taken apart."""
     arguments = get_args(annotation)
     if hasattr(annotation, "__metadata__"):
-        return _keys(arguments[0], path)
-    return _keys(arguments[-1], path[1:]) if arguments and path else []
+        yield from _annotations(arguments[0], path)
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for branch in arguments:
+            yield from _annotations(branch, path)
+    elif not path:
+        yield annotation
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            if path[0] in (name, field.alias):
+                yield from _annotations(field.annotation, path[1:])
+    elif arguments:
+        yield from _annotations(arguments[0] if arguments[-1] is ... else arguments[-1], path[1:])

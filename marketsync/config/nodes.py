@@ -50,13 +50,16 @@ class Tree:
     values: dict[Path_, Position] = field(default_factory=dict)
     keys: dict[Path_, Position] = field(default_factory=dict)
     secret: set[Path_] = field(default_factory=set)  # the values that hold a resolved reference
+    unresolved: set[Path_] = field(default_factory=set)  # and those whose reference leads nowhere
     problems: list[Problem] = field(default_factory=list)
+    refused: set[Path_] = field(default_factory=set)  # what the problems are about
     warnings: list[Problem] = field(default_factory=list)
     nodes: int = 0
 
     def refuse(self, path: Path_, message: str, hint: str = "", *, at: Position | None = None) -> None:
         """Note a problem of the value at ``path``, or of the nearest value around it."""
         where = at or self.place(path)
+        self.refused.add(path)
         self.problems.append(_problem(where, path, self.secrets.masked(message), self.secrets.masked(hint)))
 
     def place(self, path: Path_) -> Position:
@@ -67,6 +70,7 @@ class Tree:
     def merge(self, other: "Tree") -> None:
         """Take over the top-level keys of another file. Mappings are joined; nothing is defined twice."""
         self.problems += other.problems
+        self.refused |= other.refused
         self.warnings += other.warnings
         self.nodes = other.nodes
         twice: set[Path_] = set()
@@ -89,6 +93,11 @@ class Tree:
             if path[:1] not in twice and path[:2] not in twice:
                 self.keys.setdefault(path, position)
         self.secret |= {path for path in other.secret if path[:1] not in twice and path[:2] not in twice}
+        self.unresolved |= other.unresolved
+
+    def put(self, path: Path_, value: dict[str, Any]) -> None:
+        """Replace the mapping at ``path``."""
+        self.at(path[:-1])[path[-1]] = value
 
     def at(self, path: Path_) -> Any:
         """The data at a path; None where there is none."""
@@ -228,12 +237,14 @@ class _Expansion:
             return text
         self.tree.secret.add(path)
 
+        def refuse(message: str, hint: str) -> None:
+            self.tree.unresolved.add(path)
+            self.tree.refuse(path, message, hint, at=at)
+
         def warn(message: str, hint: str) -> None:
             self.tree.warnings.append(_problem(at, path, message, hint))
 
-        return self.tree.secrets.resolve(
-            text, self.folder, lambda message, hint: self.tree.refuse(path, message, hint, at=at), warn
-        )
+        return self.tree.secrets.resolve(text, self.folder, refuse, warn)
 
     def _mapping(self, node: MappingNode, path: Path_, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}

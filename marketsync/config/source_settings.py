@@ -1,13 +1,22 @@
 """One entry of ``sources:``: where a catalogue, a stock figure or overrides come from, and how to read them."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from marketsync.config.schedule import Schedule
-from marketsync.config.section import LocalPath, Section
+from marketsync.config.section import LocalPath, NonEmpty, Section
 from marketsync.domain.item import FIELD_GROUPS, ITEM_FIELDS
 from marketsync.domain.scalars import CurrencyCode, Duration
 
@@ -31,7 +40,15 @@ def _url(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+")]
+def _web_url(value: str) -> str:
+    if not re.match(_URL, value):
+        raise ValueError("it is no URL, write http:// or https:// and the rest of it")
+    return value
+
+
+_URL = r"^https?://[^\s/]+"
+HttpUrl = Annotated[str, AfterValidator(_web_url), WithJsonSchema({"type": "string", "pattern": _URL})]
+_OwnableName = Annotated[str, WithJsonSchema({"enum": sorted(OWNABLE)})]
 Owned = Annotated[str, AfterValidator(_ownable)]
 
 
@@ -42,50 +59,61 @@ class HttpSettings(Section):
     headers: Mapping[str, SecretStr] = Field(default_factory=dict)
     user: str | None = None
     password: SecretStr | None = None
-    max_size: Annotated[int, Field(ge=1)] = Field(default=1024, description="In MiB; a larger reply is refused.")
+    max_size: Annotated[int, Field(ge=1)] = 1024
+    """In MiB; a larger reply is refused."""
 
 
 class SqlSettings(Section):
     """The rows of a query, over any SQLAlchemy URL."""
 
     url: SecretStr
-    query: Annotated[str, StringConstraints(min_length=1)]
+    query: NonEmpty
 
 
 class SourceSettings(Section):
     """One source. Exactly one of ``file``, ``http``, ``sql`` and ``channel`` is set."""
 
-    file: LocalPath | None = Field(default=None, description="A path or a pattern such as exports/*.csv.")
-    http: Annotated[HttpSettings | None, BeforeValidator(_url)] = None
+    file: LocalPath | None = None
+    """A path or a pattern such as exports/*.csv."""
+    http: Annotated[HttpSettings | None, BeforeValidator(_url, json_schema_input_type=str | HttpSettings | None)] = None
     sql: SqlSettings | None = None
-    channel: str | None = Field(default=None, description="The channel that is master of its stock: read from there.")
+    channel: str | None = None
+    """The channel that is master of its stock: read from there."""
     every: Schedule = Schedule.parse("10m")
-    owns: Annotated[frozenset[Owned], BeforeValidator(_as_list), Field(min_length=1)]
-    priority: int = Field(default=0, description="Where two sources own a field of a SKU, the higher one counts.")
+    owns: Annotated[
+        frozenset[Owned],
+        Field(min_length=1),
+        BeforeValidator(_as_list, json_schema_input_type=_OwnableName | list[_OwnableName]),
+    ]
+    priority: int = 0
+    """Where two sources own a field of a SKU, the higher one counts."""
 
     prices: Literal["gross", "net"] = "gross"
     costs: Literal["gross", "net"] = "net"
-    currency: CurrencyCode = Field(default="EUR", description="Of prices and costs that name none themselves.")
-    time_zone: ZoneInfo | None = Field(default=None, description="Of times without one; left out: the top level's.")
+    currency: CurrencyCode = "EUR"
+    """Of prices and costs that name none themselves."""
+    time_zone: ZoneInfo | None = None
+    """Of times without one; left out: the top level's."""
 
-    location: Annotated[str, StringConstraints(min_length=1)] = Field(
-        default="main", description="Where the pieces lie, for a source that names no locations itself."
-    )
-    on_hand: Literal["source", "ledger", "channel"] = Field(
-        default="ledger", description="Who knows how many pieces there are; falls_at implies source, channel channel."
-    )
-    falls_at: Literal["order", "delivery", "shipment", "never"] | None = Field(
-        default=None, description="When the figure of a source that owns on hand falls by itself."
-    )
-    max_age: Duration | None = Field(default=None, description="An older snapshot counts as stale.")
+    location: NonEmpty = "main"
+    """Where the pieces lie, for a source that names no locations itself."""
+    on_hand: Literal["source", "ledger", "channel"] = "ledger"
+    """Who knows how many pieces there are; falls_at implies source, channel channel."""
+    falls_at: Literal["order", "delivery", "shipment", "never"] | None = None
+    """When the figure of a source that owns on hand falls by itself."""
+    max_age: Duration | None = None
+    """An older snapshot counts as stale."""
 
-    format: Literal["csv", "xlsx", "jsonl", "xml"] | None = Field(default=None, description="Left out: recognised.")
-    columns: Mapping[str, str] = Field(default_factory=dict, description="Field of marketsync: column of the source.")
+    format: Literal["csv", "xlsx", "jsonl", "xml"] | None = None
+    """Left out: recognised."""
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    """Field of marketsync: column of the source."""
     encoding: str | None = None
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
     decimal: Literal[",", "."] | None = None
     sheet: str | None = None
-    make_skus: bool = Field(default=False, description="Make a SKU from handle and options where a row has none.")
+    make_skus: bool = False
+    """Make a SKU from handle and options where a row has none."""
 
     @property
     def kind(self) -> Literal["file", "http", "sql", "channel"]:
