@@ -62,7 +62,9 @@ soak: $(VENV)/.dev
 	$(BIN)/python $(SOAK) $(ARGS)
 
 docs: $(VENV)/.installed
-	$(BIN)/python -m marketsync.cli.generate
+	$(BIN)/python -m marketsync.telemetry.docs
+	$(BIN)/marketsync schema > config/marketsync.schema.json.new
+	mv config/marketsync.schema.json.new config/marketsync.schema.json
 
 dist: $(VENV)/.dev
 	$(BIN)/python -m build --no-isolation
