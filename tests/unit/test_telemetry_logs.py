@@ -169,6 +169,7 @@ def test_a_registered_secret_never_appears_in_any_output(secret, form):
     "text",
     [
         "Authorization: Bearer s3cr3t-value",
+        "AUTHORIZATION=s3cr3t-value",
         "{'authorization': 'Basic dXNlcjpzM2NyM3QtdmFsdWU='}",
         "sent with bearer s3cr3t-value",
         "https://h/cb?code=1&access_token=s3cr3t-value&x=1",
