@@ -21,27 +21,36 @@ from marketsync.sources.cells import (
 )
 from marketsync.sources.columns import Column
 
+# Called for cells that are not empty, and for empty ones of SPEAKING fields.
 # (record, trimmed cell, currency of amounts that name none, decimal sign where it is known)
 Put = Callable[[dict[str, Any], str, str, str], None]
 
 SALE = frozenset({"sale_price", "sale_starts", "sale_ends", "sale_interval"})
-_TEXTS = frozenset({"title", "description", "brand", "category"})
+TEXTS = frozenset({"title", "description", "brand", "category"})
 _OPTIONAL_TEXTS = frozenset({"condition", "parent", "tax_class"})
 _MONEY = frozenset({"price", "sale_price", "reference_price", "cost", "prices"})
 _MAPS = frozenset({"attributes", "options", "property"})
-_LISTS = {"tags": read_list, "images": read_addresses, "videos": read_addresses}
 
+# Cells that an empty cell says something for: that there are none of it, or that a figure is missing.
+SPEAKING = frozenset({"tags", "images", "videos", "gtin", "stock", "availability"})
+
+# The same few cells come again and again; reading one costs more than finding it.
 _cached_money = lru_cache(maxsize=1 << 15)(read_money)
+_cached_weight = lru_cache(maxsize=1 << 12)(read_weight)
+_LISTS: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "tags": lru_cache(maxsize=1 << 12)(read_list),
+    "images": read_addresses,
+    "videos": read_addresses,
+}
 
 
 def putter(column: Column, settings: SourceSettings) -> Put | None:
-    """The function for this column; None where the source does not own its field."""
+    """The function for this column; None where the source does not own its field, or it is plain text (``TEXTS``)."""
     base, _, rest = column.field.partition(".")
-    if not _owned(base, settings):
+    if not owned(base, settings):
         return None
     zone = settings.time_zone or ZoneInfo("UTC")
     makers: dict[str, Callable[[], Put]] = {
-        **{name: lambda: _text(base) for name in _TEXTS},
         **{name: lambda: _optional_text(base) for name in _OPTIONAL_TEXTS},
         **{name: lambda: _list(base) for name in _LISTS},
         **{name: lambda: _money(base, rest, column, settings) for name in _MONEY},
@@ -60,26 +69,19 @@ def putter(column: Column, settings: SourceSettings) -> Put | None:
     return makers[base]() if base in makers else None
 
 
-def _owned(base: str, settings: SourceSettings) -> bool:
-    owned = settings.owned_fields()
+def owned(base: str, settings: SourceSettings) -> bool:
+    """Whether the source owns what a column of this field tells."""
+    fields = settings.owned_fields()
     if base in ("stock", "availability"):
         return "stock" in settings.owns
     if base == "property":
-        return "options" in owned
-    return ("sale_price" if base == "sale_interval" else base) in owned
-
-
-def _text(name: str) -> Put:
-    def put(record: dict[str, Any], cell: str, _currency: str, _decimal: str) -> None:
-        record[name] = cell.partition(LIST_SIGN)[0]
-
-    return put
+        return "options" in fields
+    return ("sale_price" if base == "sale_interval" else base) in fields
 
 
 def _optional_text(name: str) -> Put:
     def put(record: dict[str, Any], cell: str, _currency: str, _decimal: str) -> None:
-        if cell:
-            record[name] = cell
+        record[name] = cell
 
     return put
 
@@ -102,7 +104,7 @@ def _money(base: str, rest: str, column: Column, settings: SourceSettings) -> Pu
     spare = base == "reference_price"
 
     def put(record: dict[str, Any], cell: str, currency: str, decimal: str) -> None:
-        if not cell or not currency:  # a wrong currency was reported once for the row
+        if not currency:  # a wrong currency was reported once for the row
             return
         amount = _cached_money(cell, column.unit or currency, fixed_decimal or decimal, code)
         if amount.minor == 0 and sold:
@@ -121,16 +123,14 @@ def _money(base: str, rest: str, column: Column, settings: SourceSettings) -> Pu
 
 def _entry(base: str, name: str) -> Put:
     def put(record: dict[str, Any], cell: str, _currency: str, _decimal: str) -> None:
-        if cell:
-            record.setdefault(base, {})[name] = cell.replace(LIST_SIGN, ", ")
+        record.setdefault(base, {})[name] = cell.replace(LIST_SIGN, ", ")
 
     return put
 
 
 def _translation(language: str, name: str) -> Put:
     def put(record: dict[str, Any], cell: str, _currency: str, _decimal: str) -> None:
-        if cell:
-            record.setdefault("texts", {}).setdefault(language, {})[name] = cell
+        record.setdefault("texts", {}).setdefault(language, {})[name] = cell
 
     return put
 
@@ -176,13 +176,11 @@ def _weight(column: Column, settings: SourceSettings) -> Put:
 
     def put(record: dict[str, Any], cell: str, _currency: str, decimal: str) -> None:
         nonlocal told
-        if not cell:
-            return
         if not column.unit and cell[-1:].isdigit():
             if told:
                 return  # it is the column that lacks a unit: one report says it for all rows
             told = True
-        if grams := read_weight(cell, settings.decimal or decimal, column.unit):
+        if grams := _cached_weight(cell, settings.decimal or decimal, column.unit):
             record["weight_grams"] = grams
 
     return put
@@ -192,16 +190,13 @@ def _moment(name: str, zone: ZoneInfo) -> Put:
     ends = name == "sale_ends"
 
     def put(record: dict[str, Any], cell: str, _currency: str, _decimal: str) -> None:
-        if cell:
-            record[name] = read_moment(cell, zone, end=ends)
+        record[name] = read_moment(cell, zone, end=ends)
 
     return put
 
 
 def _interval(zone: ZoneInfo) -> Put:
     def put(record: dict[str, Any], cell: str, _currency: str, _decimal: str) -> None:
-        if not cell:
-            return
         starts, slash, ends = cell.partition("/")
         if not slash:
             raise BadCell("bad_date", f"{shown(cell)} is no interval: write its start, a slash and its end")
@@ -213,8 +208,6 @@ def _interval(zone: ZoneInfo) -> Put:
 
 def _truth(name: str) -> Put:
     def put(record: dict[str, Any], cell: str, _currency: str, _decimal: str) -> None:
-        if not cell:
-            return
         if (value := read_truth(cell)) is None:
             raise BadCell("bad_row", f"{shown(cell)} is neither yes nor no")
         record[name] = value

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from marketsync.domain.item import RowProblem
+from marketsync.domain.item import RowProblem, SourceRow
 from marketsync.sources.api import Record, SourceError, SourceSettings
 from marketsync.sources.blob import Blob
-from marketsync.sources.cells import BadCell, read_moment
+from marketsync.sources.cells import LIST_SIGN, BadCell, read_moment
 from marketsync.sources.columns import recognise
 from marketsync.sources.csv_format import read_csv
 from marketsync.sources.jsonl_format import read_jsonl
@@ -164,10 +164,21 @@ class _DocumentReader:
                     self._readers.clear()
                 self._readers[names] = self.under(names)
             record = self._readers[names].read(number, list(texts.values()))
+            if isinstance(record, SourceRow) and any(LIST_SIGN in text for text in texts.values()):
+                record = _single(record)
             yield from problems
             problems.clear()
             if record is not None:
                 yield record
+
+
+def _single(record: SourceRow) -> SourceRow:
+    """The record with the first of several texts where an item has one, as JSON arrays and repeated elements give."""
+    values = {
+        name: value.partition(LIST_SIGN)[0] if isinstance(value, str) else value
+        for name, value in record.values.items()
+    }
+    return replace(record, values=values)
 
 
 def _peeked(name: str, documents: Documents) -> tuple[str, ...]:

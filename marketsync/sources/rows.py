@@ -10,7 +10,7 @@ from marketsync.domain.item import OverrideRow, RowProblem, SourceRow
 from marketsync.sources.api import SourceError, SourceSettings
 from marketsync.sources.cells import BadCell, is_currency, read_moment, shown
 from marketsync.sources.columns import Column, recognise
-from marketsync.sources.fields import SALE, Put, putter
+from marketsync.sources.fields import SALE, SPEAKING, TEXTS, Put, putter
 from marketsync.sources.numbers import decimal_sign
 from marketsync.sources.seen import Seen, Sighting
 
@@ -64,18 +64,19 @@ class RowReader:
         self._sku = by_field.get("sku")
         self._currency = by_field.get("currency")
         self._exported = by_field.get("exported_at")
-        self._puts: list[tuple[int, str, str, Put]] = [
-            (column.index, column.name, column.field, put)
+        fields = settings.owned_fields()
+        self._texts = [(c.index, c.field) for c in columns if c.field in TEXTS & fields]
+        self._puts: list[tuple[int, str, str, bool, Put]] = [
+            (column.index, column.name, column.field, column.field.split(".")[0] in SPEAKING, put)
             for column in columns
             if (put := putter(column, settings)) is not None
         ]
-        owned = settings.owned_fields()
         self._fixed = {
             name: value
             for name, value in (("gross", settings.prices == "gross"), ("cost_gross", settings.costs == "gross"))
-            if name in owned
+            if name in fields
         }
-        self._sale = not SALE.isdisjoint(by_field) and "sale_price" in owned
+        self._sale = not SALE.isdisjoint(by_field) and "sale_price" in fields
 
     def read(self, row: int, cells: Sequence[str]) -> SourceRow | None:
         """The record of this row, None where it cannot be used; problems are appended to the reading's."""
@@ -86,10 +87,25 @@ class RowReader:
         if not reading.new_sku(row, self._sku.name if self._sku else "", sku):
             return None
         record: dict[str, Any] = {**self._fixed, "stock": {}}
-        currency = self._row_currency(row, sku, cells)
+        for index, field_ in self._texts:
+            record[field_] = cells[index].strip()
+        sale_is_bad = self._read_cells(row, sku, cells, record)
+        if self._sale:
+            self._check_sale(row, sku, record, bad=sale_is_bad)
+        if self._exported:
+            self._check_age(row, sku, record, cells)
+        stock: Mapping[str, int] = record.pop("stock")
+        _settle(record)
+        return SourceRow(sku=sku, row=row, values=record, stock=stock)
+
+    def _read_cells(self, row: int, sku: str, cells: Sequence[str], record: dict[str, Any]) -> bool:
+        """Read what is more than text; whether something of a sale could not be read."""
         sale_is_bad = False
-        for index, name, field_, put in self._puts:
+        currency = self._row_currency(row, sku, cells)
+        for index, name, field_, speaking, put in self._puts:
             cell = cells[index].strip()
+            if not cell and not speaking:
+                continue
             try:
                 try:
                     put(record, cell, currency, "")
@@ -98,15 +114,9 @@ class RowReader:
                         raise
                     put(record, cell, currency, decimal)
             except BadCell as bad:
-                reading.report(row, name, bad.code, bad.message, sku=sku, usable=True)
+                self._reading.report(row, name, bad.code, bad.message, sku=sku, usable=True)
                 sale_is_bad = sale_is_bad or field_ in SALE
-        if self._sale:
-            self._check_sale(row, sku, record, bad=sale_is_bad)
-        if self._exported:
-            self._check_age(row, sku, record, cells)
-        stock: Mapping[str, int] = record.pop("stock")
-        _settle(record)
-        return SourceRow(sku=sku, row=row, values=record, stock=stock)
+        return sale_is_bad
 
     def _row_currency(self, row: int, sku: str, cells: Sequence[str]) -> str:
         """The currency of the row's amounts; empty where it names one that does not exist."""

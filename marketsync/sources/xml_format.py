@@ -3,7 +3,7 @@
 The feed is read as a stream: an element is forgotten as soon as its item was handed on. Entities are refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
@@ -16,6 +16,7 @@ from marketsync.sources.table import Document, Documents
 
 _ITEMS = frozenset({"item", "entry", "product"})
 _DEEPEST = 4
+_MERCHANT = "{http://base.google.com/ns/1.0}"
 
 
 def read_xml(blob: Blob) -> Documents:
@@ -57,13 +58,15 @@ def _local(element: Element) -> str:
 
 
 def _texts(item: Element) -> dict[str, str]:
+    """The item's texts by local name. Where <g:id> and Atom's own <id> both stand, the merchant's counts."""
     texts: dict[str, list[str]] = {}
-    _collect(item, "", texts, 1)
+    own = {_local(child) for child in item if child.tag.startswith(_MERCHANT)}
+    _collect([c for c in item if c.tag.startswith(_MERCHANT) or _local(c) not in own], "", texts, 1)
     return {name: LIST_SIGN.join(values) for name, values in texts.items()}
 
 
-def _collect(element: Element, prefix: str, texts: dict[str, list[str]], depth: int) -> None:
-    for child in element:
+def _collect(children: Iterable[Element], prefix: str, texts: dict[str, list[str]], depth: int) -> None:
+    for child in children:
         name = prefix + _local(child)
         if len(child) and depth < _DEEPEST:
             _collect(child, f"{name}.", texts, depth + 1)
