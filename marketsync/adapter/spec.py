@@ -166,6 +166,7 @@ class AdapterSpec:
     stock_bounds: tuple[int, int] = (0, 10**9)
     sale_lowers_stock: SaleLowers = SaleLowers.AT_PLACING
     zero_ends_listing: bool = False
+    stock_by_location: bool = False  # the channel keeps quantities by location: ops carry ``Stock.locations``
     stock_shared_by: str = ""  # "item", "account" or "" where every offer has its own
     visible_after: timedelta = timedelta(minutes=5)  # how long a write takes to show
     keeps_order: bool = False  # submissions take effect in the order they were sent

@@ -122,6 +122,17 @@ def claim(conn: Connection, request: ClaimRequest) -> Claim | None:
     return Claim(batch_id, _ops(conn, picked))
 
 
+def starved(conn: Connection, request: ClaimRequest) -> bool:
+    """Whether something is due that only an order pull which begins from now on would let leave."""
+    sql = text(
+        "SELECT 1 FROM offer WHERE channel_id = :channel AND lane IN (:raise, :listing) AND due_at <= :now"
+        " AND (lane = :raise OR remote_id IS NULL) AND stock_basis >= :pulled LIMIT 1"
+    )
+    pulled = -1 if request.pulled_from is None else request.pulled_from
+    values = {"channel": request.channel_id, "raise": int(Lane.RAISE), "listing": int(Lane.LISTING)}
+    return conn.execute(sql, {**values, "now": request.now, "pulled": pulled}).first() is not None
+
+
 def _due(conn: Connection, request: ClaimRequest) -> Iterable[Row[Any]]:
     """Rows that the door takes, the most urgent lane first, up to a full batch."""
     room = request.door.operation.batch
@@ -138,12 +149,14 @@ def _due(conn: Connection, request: ClaimRequest) -> Iterable[Row[Any]]:
 def _select(conn: Connection, request: ClaimRequest, lane: Lane, limit: int) -> tuple[Any, dict[str, Any]]:
     where = f"channel_id = :channel AND lane = :lane AND due_at <= :now {_TAKES[request.door.takes]}"
     values: dict[str, Any] = {"channel": request.channel_id, "lane": int(lane), "now": request.now, "limit": limit}
+    if not request.door.operation.urgent:
+        where += " AND open_batch IS NULL"
     if lane is Lane.RAISE:
-        where += " AND stock_basis <= :pulled"
+        where += " AND stock_basis < :pulled"
         values["pulled"] = request.pulled_from
     if lane is Lane.LISTING and mask(request.door.operation.aspects) & BITS[ASPECTS[2]]:
         # A create that carries stock is a raise too: the same offer may have been sold before its id was lost.
-        where += " AND (remote_id IS NOT NULL OR (stock_basis <= :pulled AND (held & 6) = 0))"
+        where += " AND (remote_id IS NOT NULL OR (stock_basis < :pulled AND (held & 6) = 0))"
         values["pulled"] = -1 if request.pulled_from is None else request.pulled_from
     if request.revisions_per_day:
         where += " AND NOT (COALESCE(revisions_on, 0) = :today AND revisions_today >= :revisions)"
@@ -176,7 +189,7 @@ def _bits(row: Row[Any], request: ClaimRequest) -> int:
         bits |= 1
     if row.price_ready and (row.price_due or 0) <= request.now:
         bits |= 2
-    fresh = request.pulled_from is not None and row.stock_basis <= request.pulled_from
+    fresh = request.pulled_from is not None and row.stock_basis < request.pulled_from
     together = bits & carried & 2 and row.stock_free  # the price that the restock waits for goes with it
     if (row.stock_ready or together) and (row.stock_due or 0) <= request.now and (fresh or not row.raises):
         bits |= 4

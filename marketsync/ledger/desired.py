@@ -96,7 +96,19 @@ def page(conn: Connection, channel_id: int, after: str, limit: int) -> dict[str,
 def _stored(conn: Connection, statement: Any, values: Mapping[str, Any]) -> dict[str, StoredOffer]:
     return {
         row[1]: StoredOffer(
-            *row[:7], bytes(row[7]), bytes(row[8]), bytes(row[9]), bytes(row[10]), row[11], row[12] == 1
+            row[0],
+            row[1],
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            row[6],
+            bytes(row[7]),
+            bytes(row[8]),
+            bytes(row[9]),
+            bytes(row[10]),
+            row[11],
+            row[12] == 1,
         )
         for row in conn.execute(statement, values)
     }

@@ -1,0 +1,336 @@
+"""Derive: items, stock and rules become what each channel should show. Runs inside the transaction that changed them.
+
+``derive_items`` looks at everything of some items, ``derive_stock`` at their stock only: the path of a sale.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from marketsync.adapter.content import Aspect, Price, Stock
+from marketsync.adapter.money import Money
+from marketsync.domain.availability import available, kit, shown, spread
+from marketsync.domain.content import ABSENT, content_hash, to_document
+from marketsync.domain.item import Item
+from marketsync.domain.listing_map import Components, renamed
+from marketsync.ledger import desired
+from marketsync.ledger import items as item_store
+from marketsync.ledger.desired import Changes, NewOffer, StoredOffer, Wanted
+from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
+from marketsync.ledger.stock import Level, levels
+from marketsync.ledger.types import micros
+from marketsync.sync.rules import ChannelRules
+
+Levels = Mapping[str, Mapping[str, Level]]
+PROBLEMS = ("no_price", "listing_problem", "kit_without_item")
+
+
+@dataclass(slots=True)
+class Derived:
+    """What a derive changed: offers by channel, so that pushes can be asked for."""
+
+    changed: dict[str, int] = field(default_factory=dict)
+
+    def add(self, channel: str, count: int) -> None:
+        if count:
+            self.changed[channel] = self.changed.get(channel, 0) + count
+
+
+@dataclass(slots=True)
+class _Desk:
+    """All that one channel's derive needs for some items, loaded at once."""
+
+    rules: ChannelRules
+    items: Mapping[str, Item]
+    levels: Levels
+    stored: Mapping[str, StoredOffer]
+    overrides: Mapping[str, Mapping[str, str]]
+    now: datetime
+    changes: Changes = field(default_factory=Changes)
+    problems: list[IssueRow] = field(default_factory=list)
+    fine: list[str] = field(default_factory=list)
+
+
+def derive_items(
+    conn: Connection,
+    channels: Sequence[ChannelRules],
+    items: Collection[Item],
+    gone: Collection[str],
+    order: Sequence[str],
+    now: datetime,
+) -> Derived:
+    """Bring every offer of these items in line, on every channel. ``gone``: SKUs that no source names any more."""
+    derived = Derived()
+    by_sku = {item.sku: item for item in items}
+    touched = [*by_sku, *gone]
+    overridden = item_store.has_overrides(conn)
+    for rules in channels:
+        names = sorted({name for sku in touched for name in rules.listing_map.selling(sku)})
+        if not names:
+            continue
+        loaded = _with_components(conn, rules, names, by_sku, order)
+        pieces = sorted({c.sku for name in names for c in rules.listing_map.components(name)})
+        desk = _Desk(
+            rules,
+            loaded,
+            levels(conn, pieces),
+            desired.stored(conn, rules.channel_id, names),
+            item_store.overrides(conn, rules.name, names, micros(now)) if overridden else {},
+            now,
+        )
+        for name in names:
+            _offer(desk, name)
+        _write(conn, desk, names)
+        derived.add(rules.name, desk.changes.count)
+    _look_again(conn, items, now)
+    return derived
+
+
+def derive_stock(
+    conn: Connection, channels: Sequence[ChannelRules], skus: Iterable[str], order: Sequence[str], now: datetime
+) -> set[str]:
+    """Recompute the stock of every offer that takes pieces of these items. Returns the channels with changes."""
+    chosen = sorted(set(skus))
+    changed: set[str] = set()
+    by_stock = [rules for rules in channels if rules.assortment_needs_stock]
+    if by_stock:
+        items = item_store.load(conn, chosen, order)
+        changed |= set(derive_items(conn, by_stock, items.values(), (), order, now).changed)
+    overridden = item_store.has_overrides(conn)
+    for rules in channels:
+        names = sorted({name for sku in chosen for name in rules.listing_map.selling(sku)})
+        stored = {} if rules in by_stock else desired.stored(conn, rules.channel_id, names)
+        if not stored:
+            continue
+        pieces = sorted({c.sku for name in stored for c in rules.listing_map.components(name)})
+        overrides = item_store.overrides(conn, rules.name, names, micros(now)) if overridden else {}
+        desk = _Desk(rules, {}, levels(conn, pieces), stored, overrides, now)
+        for name, offer in stored.items():
+            if offer.left_at is None and offer.stock != ABSENT:
+                _stock(desk, offer, *_pieces(desk, name))
+        desired.write(conn, rules.channel_id, rules.managed, desk.changes, rules.dues_now(now), micros(now))
+        if desk.changes.stock:
+            changed.add(rules.name)
+    return changed
+
+
+def _with_components(
+    conn: Connection, rules: ChannelRules, names: Sequence[str], known: Mapping[str, Item], order: Sequence[str]
+) -> Mapping[str, Item]:
+    """The items of these offers: their own rows and their components'."""
+    if not len(rules.listing_map):
+        return known
+    wanted = {c.sku for name in names for c in rules.listing_map.components(name)} | set(names)
+    missing = sorted(wanted - known.keys())
+    return {**item_store.load(conn, missing, order), **known} if missing else known
+
+
+def _offer(desk: _Desk, name: str) -> None:
+    """One offer: what it should show, and where that differs from what is stored."""
+    rules, stored = desk.rules, desk.stored.get(name)
+    components = rules.listing_map.components(name)
+    item = _item_of(desk, name, components)
+    pieces, basis = _pieces(desk, name)
+    fixed = desk.overrides.get(name, {})
+    if item is None or fixed.get("sell") == "no" or rules.excluded(item, pieces) is not None:
+        if stored is not None:
+            _leave(desk, stored)
+        return
+    item = _overridden(item, fixed)
+    price = _fixed_price(fixed, rules) or rules.price(item)
+    if isinstance(price, str):
+        desk.problems.append(IssueRow(f"channel:{rules.name}", "no_price", price, name))
+        if stored is None:
+            return
+    document, problems = rules.listing(item, None)
+    desk.problems += [IssueRow(f"channel:{rules.name}", "listing_problem", text, name) for text in problems[:1]]
+    if not problems and not isinstance(price, str):
+        desk.fine.append(name)
+    shows = Wanted(content_hash(document, rules.versions[Aspect.LISTING]), document)
+    costs = None if isinstance(price, str) else _wanted_price(rules, price)
+    if stored is not None:
+        _compare(desk, stored, item, shows, costs)
+        _stock(desk, stored, pieces, basis)
+        return
+    assert costs is not None
+    quantity, wanted = _quantity(desk, name, pieces)
+    offer = NewOffer(name, item.sku, item.parent, rules.stock_key(name), shows, costs, wanted, quantity, basis)
+    desk.changes.new.append(offer)
+
+
+def _wanted_price(rules: ChannelRules, price: Price) -> Wanted:
+    document = to_document(price)
+    return Wanted(content_hash(document, rules.versions[Aspect.PRICE]), document)
+
+
+def _compare(desk: _Desk, stored: StoredOffer, item: Item, shows: Wanted, costs: Wanted | None) -> None:
+    if stored.listing != shows.hash:
+        desk.changes.listing.append((stored.id, shows))
+    if costs and stored.price != costs.hash:
+        desk.changes.price.append((stored.id, costs))
+    if (stored.item_sku, stored.family) != (item.sku, item.parent):
+        desk.changes.belongs.append((stored.id, item.sku, item.parent))
+    if stored.left_at is not None:
+        desk.changes.back.append(stored.id)
+
+
+def _leave(desk: _Desk, stored: StoredOffer) -> None:
+    """Out of the assortment: stock zero at once; what never was on the channel is simply forgotten."""
+    if not stored.known:
+        desk.changes.gone.append(stored.id)
+        return
+    if stored.left_at is None:
+        desk.changes.left.append(stored.id)
+    zero = desk.rules.wanted_stock(0)
+    if stored.stock not in (zero.hash, ABSENT):
+        desk.changes.stock.append((stored.id, zero, 0, 0))
+
+
+def _stock(desk: _Desk, stored: StoredOffer, pieces: int, basis: int) -> None:
+    quantity, wanted = _quantity(desk, stored.sku, pieces)
+    if stored.stock != wanted.hash:
+        desk.changes.stock.append((stored.id, wanted, quantity, max(basis, stored.stock_basis)))
+    elif basis > stored.stock_basis:
+        desk.changes.basis.append((stored.id, basis))
+
+
+def _quantity(desk: _Desk, name: str, pieces: int) -> tuple[int, Wanted]:
+    """How many pieces the channel shows, and that as content."""
+    rules = desk.rules
+    quantity = shown(pieces, rules.stock, rules.spec.stock_bounds)
+    fixed = desk.overrides.get(name, {}).get("stock")
+    if fixed is not None:
+        quantity = min(int(fixed), pieces)
+    if not rules.spec.stock_by_location:
+        return quantity, rules.wanted_stock(quantity)
+    components = rules.listing_map.components(name)
+    if len(components) != 1:
+        return quantity, rules.wanted_stock(quantity)
+    level, packed = desk.levels.get(components[0].sku, {}), components[0].quantity
+    on_hand = {location: there.on_hand // packed for location, there in level.items()}
+    reserved = {location: -(-there.reserved // packed) for location, there in level.items()}
+    document = to_document(Stock(quantity=quantity, locations=spread(quantity, on_hand, reserved, rules.stock)))
+    return quantity, Wanted(content_hash(document, rules.versions[Aspect.STOCK]), document)
+
+
+def _pieces(desk: _Desk, name: str) -> tuple[int, int]:
+    """How many of an offer can be sold, and the newest knowledge that rests on (µs)."""
+    components = desk.rules.listing_map.components(name)
+    basis, free = 0, []
+    for component in components:
+        at = desk.levels.get(component.sku, {})
+        on_hand = {location: level.on_hand for location, level in at.items()}
+        reserved = {location: level.reserved for location, level in at.items()}
+        free.append((available(on_hand, reserved, desk.rules.stock), component.quantity))
+        for location, level in at.items():
+            if level.figure_at is not None and desk.rules.sells_from(location):
+                basis = max(basis, micros(level.figure_at))
+    return kit(free), basis
+
+
+def _item_of(desk: _Desk, name: str, components: Components) -> Item | None:
+    """The item behind an offer: its own row of the catalogue, else the one it renames or packs."""
+    own = desk.items.get(name)
+    if own is not None or (len(components) == 1 and components[0].sku == name):
+        return own
+    if len(components) != 1:
+        text = f"the kit {name} has no row of its own in the catalogue: add one with its title and price"
+        desk.problems.append(IssueRow(f"channel:{desk.rules.name}", "kit_without_item", text, name))
+        return None
+    item = desk.items.get(components[0].sku)
+    if item is None or renamed(components):
+        return item
+    return _pack(item, components[0].quantity)
+
+
+def _pack(item: Item, quantity: int) -> Item:
+    """A multipack made of one item: so many times its price and weight."""
+
+    def times(money: Money | None) -> Money | None:
+        return None if money is None else Money(money.minor * quantity, money.currency)
+
+    return replace(
+        item,
+        title=f"{quantity} x {item.title}" if item.title else item.title,
+        gtin=None,
+        price=times(item.price),
+        sale_price=times(item.sale_price),
+        reference_price=times(item.reference_price),
+        prices={name: Money(money.minor * quantity, money.currency) for name, money in item.prices.items()},
+        cost=times(item.cost),
+        weight_grams=None if item.weight_grams is None else item.weight_grams * quantity,
+    )
+
+
+_TEXTS = frozenset({"title", "description", "brand", "category", "condition"})
+
+
+def _overridden(item: Item, fixed: Mapping[str, str]) -> Item:
+    texts: dict[str, Any] = {name: value for name, value in fixed.items() if name in _TEXTS}
+    return replace(item, **texts) if texts else item
+
+
+def _fixed_price(fixed: Mapping[str, str], rules: ChannelRules) -> Price | None:
+    """A price that a person fixed, as "9.99 EUR" (checked when the override was read)."""
+    if "price" not in fixed:
+        return None
+    amount, currency = fixed["price"].split()
+    return Price(amount=Money.of(amount, currency), gross=rules.gross)
+
+
+def _write(conn: Connection, desk: _Desk, names: Sequence[str]) -> None:
+    rules, now = desk.rules, micros(desk.now)
+    desired.write(conn, rules.channel_id, rules.managed, desk.changes, rules.dues(desk.now), now)
+    scope = f"channel:{rules.name}"
+    if desk.problems:
+        raise_issues(conn, desk.problems, now)
+    if desk.fine and rules.had_problems(conn):
+        for code in PROBLEMS:
+            bad = {issue.sku for issue in desk.problems if issue.code == code}
+            close_issues(conn, scope, code, [name for name in names if name not in bad], now)
+
+
+def _look_again(conn: Connection, items: Collection[Item], now: datetime) -> None:
+    """Sale prices start and end by themselves: note when such an item has to be derived again."""
+    moments: dict[str, int | None] = {}
+    for item in items:
+        if item.sale_price is not None and (item.sale_starts or item.sale_ends):
+            later = [at for at in (item.sale_starts, item.sale_ends) if at is not None and at > now]
+            moments[item.sku] = micros(min(later)) if later else None
+    item_store.rederive_at(conn, moments)
+
+
+def sweep(
+    conn: Connection, rules: ChannelRules, after: str, limit: int, order: Sequence[str], now: datetime
+) -> tuple[Derived, str]:
+    """One step over the whole catalogue for a channel whose rules changed. Returns where to go on, "" at the end."""
+    page = list(item_store.page(conn, after, limit, order))
+    derived = derive_items(conn, [rules], page, (), order, now)
+    return derived, page[-1].sku if len(page) == limit else ""
+
+
+def sweep_orphans(conn: Connection, rules: ChannelRules, after: str, limit: int, now: datetime) -> tuple[int, str]:
+    """The other direction: offers that no item stands behind any more (a map that was shortened) leave."""
+    page = desired.page(conn, rules.channel_id, after, limit)
+    live = item_store.load(conn, sorted({c.sku for name in page for c in rules.listing_map.components(name)}), ())
+    desk = _Desk(rules, {}, {}, page, {}, now)
+    for name, offer in page.items():
+        components = rules.listing_map.components(name)
+        sold = any(name in rules.listing_map.selling(c.sku) for c in components)
+        if not sold or any(c.sku not in live for c in components):
+            _leave(desk, offer)
+    desired.write(conn, rules.channel_id, rules.managed, desk.changes, rules.dues(now), micros(now))
+    return desk.changes.count, max(page) if len(page) == limit else ""
+
+
+def derive_due(
+    conn: Connection, channels: Sequence[ChannelRules], order: Sequence[str], now: datetime, limit: int
+) -> tuple[Derived, int]:
+    """Derive the items whose sale price has just started or ended. Returns also how many items those were."""
+    skus = item_store.due_again(conn, micros(now), limit)
+    items = item_store.load(conn, skus, order)
+    item_store.rederive_at(conn, dict.fromkeys(skus))
+    return derive_items(conn, channels, items.values(), (), order, now), len(skus)
