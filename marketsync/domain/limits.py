@@ -66,13 +66,17 @@ def give_back(bucket: Bucket, state: BucketState | None, now: float, cost: float
 
 
 def block(bucket: Bucket, state: BucketState | None, now: float, seconds: float) -> BucketState:
-    """The channel said "not before": nothing passes for that long, then the bucket starts empty, without a burst."""
+    """The channel said "not before": nothing passes for that long, then no burst follows.
+
+    Points are restored while they wait: of them only what the bucket held is gone.
+    """
     state = _sane(bucket, state, now)
     until = max(state.blocked_until, now + min(max(0.0, seconds), longest_block(bucket)))
     if isinstance(bucket, Quota):
         return replace(state, blocked_until=until)
     size, each = _shape(bucket, state)
-    return replace(state, blocked_until=until, tat=max(state.tat, until + (size - 1) * each))
+    spent = now + size * each if isinstance(bucket, CostPoints) else until + (size - 1) * each
+    return replace(state, blocked_until=until, tat=max(state.tat, spent))
 
 
 def learn(

@@ -132,18 +132,34 @@ class Authenticator:
     async def _renew(self, auth: OAuth2, wire: Wire, refused: str) -> StoredToken:
         if self._unsaved is None:
             stored = await self._load(auth)
-            if stored is not None and self._fresh(stored) and stored.access not in (refused, self._known()):
+            if stored is not None and self._usable(stored, refused):
                 return self._use(stored)  # another process was here first, or this one has just started
-            self._unsaved = await self._granted(auth, wire, stored)
+            version = stored.version if stored else 0
+            refresh = (stored.refresh if stored else "") or auth.refresh_token
+            answer = await self._ask(auth, wire, refresh)
+            if refresh and _refused_grant(answer):
+                winner = await self._winner(auth, version, refused)
+                if winner is not None:
+                    return self._use(winner)
+            self._unsaved = self._read(auth, answer, refresh, stored, version + 1), version
         token, expected = self._unsaved
         # Stored before it is used: a refresh token may be valid only once. If that fails, the next call tries again.
         saved = await self._store.save(self._account, token, expected)
         self._unsaved = None
         if not saved:
             winner = await self._load(auth)
-            if winner is not None and winner.access != refused and self._fresh(winner):
+            if winner is not None and self._usable(winner, refused):
                 return self._use(winner)
         return self._use(token)
+
+    async def _winner(self, auth: OAuth2, version: int, refused: str) -> StoredToken | None:
+        """The token of the process that used up the refresh token before us; it may still be storing it."""
+        for pause in (0.0, 1.0, 2.0):
+            await self._clock.sleep(pause)
+            latest = await self._load(auth)
+            if latest is not None and latest.version > version and self._usable(latest, refused):
+                return latest
+        return None
 
     async def _load(self, auth: OAuth2) -> StoredToken | None:
         """What is stored; tokens of other credentials only lend their version."""
@@ -158,25 +174,15 @@ class Authenticator:
         self._token = token
         return token
 
+    def _usable(self, stored: StoredToken, refused: str) -> bool:
+        return self._fresh(stored) and stored.access not in (refused, self._known())
+
     def _known(self) -> str:
         return self._token.access if self._token else ""
 
     def _fresh(self, token: StoredToken) -> bool:
         early = self._early if token.access == self._known() else timedelta(0)
         return bool(token.access) and token.expires - self._clock.now() > early
-
-    async def _granted(self, auth: OAuth2, wire: Wire, stored: StoredToken | None) -> tuple[StoredToken, int]:
-        """A new token from the channel, and the version it replaces."""
-        version = stored.version if stored else 0
-        refresh = (stored.refresh if stored else "") or auth.refresh_token
-        answer = await self._ask(auth, wire, refresh)
-        if _refused_grant(answer) and refresh:
-            # Another process may have used the refresh token first: then its successor is stored by now.
-            latest = await self._load(auth)
-            if latest is not None and latest.version > version and latest.refresh:
-                version, refresh, stored = latest.version, latest.refresh, latest
-                answer = await self._ask(auth, wire, refresh)
-        return self._read(auth, answer, refresh, stored, version + 1), version
 
     async def _ask(self, auth: OAuth2, wire: Wire, refresh: str) -> Answer:
         form = {"grant_type": "refresh_token", "refresh_token": refresh} if refresh else {}

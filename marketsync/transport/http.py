@@ -173,8 +173,9 @@ class HttpClient:
             self._learn(call.operation, answer)
             reply = Reply(answer.status, answer.headers, answer.content, self._loads)
             error = self._judge(call, answer, reply)
-            if error is None:
+            if not isinstance(error, RateLimited):
                 self._refusals.pop(call.operation.name, None)
+            if error is None:
                 return reply
             if not renewed and isinstance(error, AuthRefused) and await self.auth.renew(credentials, self._wire):
                 renewed = True
@@ -300,17 +301,17 @@ class HttpClient:
 
     async def _block(self, call: Call, answer: Answer, error: AdapterError) -> None:
         """A 429 or Retry-After silences the buckets of the operation for every worker."""
+        operation = call.operation
         if not call.home or not isinstance(error, Retryable):
             return
-        operation = call.operation
         names = operation.buckets
         if isinstance(error, RateLimited):
-            self._refusals[operation.name] += 1
-            if error.retry_after is None:
-                error.retry_after = self._backoff(operation)
             if error.bucket in self._buckets:
                 names = (error.bucket,)
             error.bucket = error.bucket or next(iter(names), "")
+            if self.limiter.blocked().keys().isdisjoint(names):  # else it answers a request that left beside the first
+                self._refusals[operation.name] += 1
+            error.retry_after = error.retry_after or self._backoff(operation)
         elif retry_after(answer.headers, self._clock.now()) is None:
             return
         if error.retry_after is not None:
@@ -320,7 +321,7 @@ class HttpClient:
     def _backoff(self, operation: Operation) -> timedelta:
         """How long to leave a channel alone that says "too many" and not for how long."""
         pause = max((self.limiter.pause(name) for name in operation.buckets), default=0.0)
-        doubled = min(LONGEST_BACKOFF, 2.0 ** (min(self._refusals[operation.name], 10) - 1))
+        doubled = min(LONGEST_BACKOFF, 2.0 ** max(0, min(self._refusals[operation.name], 10) - 1))
         return timedelta(seconds=max(pause, doubled))
 
     def _learn(self, operation: Operation, answer: Answer) -> None:

@@ -149,8 +149,10 @@ def test_giving_back_restores_what_was_taken(bucket, state, cost):
         return
     again, wait = take(bucket, give_back(bucket, before, NOW, cost), NOW, cost)
     assert 0 == wait
-    assert again.used == before.used
-    assert again.tat == pytest.approx(before.tat, abs=1e-3)
+    if isinstance(bucket, Quota):
+        assert before.used == again.used
+    else:
+        assert pytest.approx(before.tat, abs=1e-3) == again.tat
 
 
 @given(bucket=buckets, state=states)
@@ -229,6 +231,13 @@ def test_after_a_block_one_call_passes_and_no_burst():
     state, wait = take(bucket, block(bucket, None, NOW, 10), NOW + 10)
     assert 0 == wait
     assert take(bucket, state, NOW + 10)[1] > 0
+
+
+def test_points_are_restored_during_a_block():
+    bucket = CostPoints(name="p", capacity=100, restore=10)
+    state = block(bucket, None, NOW, 5)
+    assert pytest.approx(5) == take(bucket, state, NOW, 20)[1]
+    assert pytest.approx(8.08) == take(bucket, state, NOW, 80)[1]
 
 
 def test_an_absurd_block_is_pulled_back():

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from marketsync.adapter.errors import (
+    AdapterError,
     AuthRefused,
     ItemRefused,
     OutcomeUnknown,
@@ -32,7 +33,7 @@ def run(*outcomes, idempotent=True, again=lambda: True, takes=0.0):
     async def scenario():
         try:
             return await with_retries(call, clock=clock, idempotent=idempotent, again=again)
-        except (Exception, asyncio.CancelledError) as error:
+        except (AdapterError, ValueError, asyncio.CancelledError) as error:
             return error
 
     result = asyncio.run(scenario())
