@@ -10,7 +10,8 @@ from typing import TypeVar
 import httpx
 from starlette.types import ASGIApp
 
-from marketsync_adapters.sandbox.app import ConnectionLost, build_app, server
+from marketsync_adapters.sandbox.app import build_app, server
+from marketsync_adapters.sandbox.faulty import ConnectionLost
 from marketsync_adapters.sandbox.market import Market
 
 T = TypeVar("T")

@@ -18,28 +18,18 @@ import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from marketsync_adapters.sandbox import webhooks
 from marketsync_adapters.sandbox.admin import ADMIN
-from marketsync_adapters.sandbox.faults import Fault, FaultKind
+from marketsync_adapters.sandbox.faults import FaultKind
+from marketsync_adapters.sandbox.faulty import respond
 from marketsync_adapters.sandbox.market import Job, Market
 from marketsync_adapters.sandbox.rules import Refused
 from marketsync_adapters.sandbox.sales import Done
 
-HUGE_BODY = 100 * 1024 * 1024
-
 Answer = tuple[int, Any]
-
-
-class ConnectionLost(Exception):
-    """In process there is no connection to hang or break: this is raised in its place."""
-
-    def __init__(self, how: Literal["timeout", "truncated"]) -> None:
-        super().__init__(how)
-        self.how = how
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,15 +231,15 @@ def build_app(market: Market, *, in_process: bool = False, post: webhooks.Post =
 
     def route(method: str, path: str, operation: str, handler: Callable[[Call], Answer]) -> Route:
         async def endpoint(request: Request) -> Response:
-            fault = market.faults.next(operation)
-            body = await request.body()
-            call = Call(market, request, body, f"req-{next(numbers)}", fault.kind if fault else None)
-            if fault is not None and (broken := await _before(fault, call, in_process=in_process)) is not None:
-                market.requests[operation, broken.status_code] += 1
-                return broken
-            reply = _handle(call, operation, handler)
+            body, request_id = await request.body(), f"req-{next(numbers)}"
+
+            async def handle(fault: FaultKind | None) -> Response:
+                return _handle(Call(market, request, body, request_id, fault), operation, handler)
+
+            reply = await respond(market.faults, operation, request, handle, clock=market.clock, in_process=in_process)
+            reply.headers["X-Request-Id"] = request_id
             market.requests[operation, reply.status_code] += 1
-            return reply if fault is None else await _after(fault, reply, request, in_process=in_process)
+            return reply
 
         return Route(path, endpoint, methods=[method])
 
@@ -280,6 +270,8 @@ def server(market: Market, host: str, port: int) -> uvicorn.Server:
 
 
 def _handle(call: Call, operation: str, handler: Callable[[Call], Answer]) -> Response:
+    if call.fault is FaultKind.EXPIRED_TOKEN:
+        call.market.gate.expire_tokens()
     try:
         if operation != "token":
             headers = call.request.headers
@@ -293,74 +285,4 @@ def _handle(call: Call, operation: str, handler: Callable[[Call], Answer]) -> Re
     limit = call.market.rules.limits.get(operation)
     if limit is not None:
         extra["X-RateLimit-Limit"] = f"{limit.per_second:g}"
-    extra["X-Request-Id"] = call.request_id
     return Response(orjson.dumps(document), status, extra, "application/json")
-
-
-_ERRORS: dict[FaultKind, tuple[int, str, dict[str, str]]] = {
-    FaultKind.RATE_LIMITED: (429, "rate_limited", {"Retry-After": "2"}),
-    FaultKind.ERROR: (500, "internal_error", {}),
-    FaultKind.UNAVAILABLE: (503, "maintenance", {"Retry-After": "2"}),
-}
-_PAGE = "<!doctype html><html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
-
-
-async def _before(fault: Fault, call: Call, *, in_process: bool) -> Response | None:
-    """What goes wrong before the market does anything; None where it is asked all the same."""
-    if fault.kind in _ERRORS:
-        status, code, headers = _ERRORS[fault.kind]
-        document = {"error": {"code": code, "message": f"Fault on request: {code}."}}
-        headers = headers | {"X-Request-Id": call.request_id}
-        return Response(orjson.dumps(document), status, headers, "application/json")
-    match fault.kind:
-        case FaultKind.HTML:
-            return Response(_PAGE, 502, media_type="text/html")
-        case FaultKind.HUGE:
-            return StreamingResponse(_huge(), 500, {"Content-Length": str(HUGE_BODY)}, "text/plain")
-        case FaultKind.TIMEOUT_BEFORE:
-            return await _hang(fault, call.request, in_process=in_process)
-        case FaultKind.EXPIRED_TOKEN:
-            call.market.gate.expire_tokens()
-        case FaultKind.SLOW:
-            await call.market.clock.sleep(fault.seconds)
-    return None
-
-
-async def _after(fault: Fault, reply: Response, request: Request, *, in_process: bool) -> Response:
-    """What goes wrong after the market has done what was asked."""
-    match fault.kind:
-        case FaultKind.ERROR_AFTER:
-            return Response(b'{"error": {"code": "internal_error", "message": "Something went wrong."}}', 500)
-        case FaultKind.TIMEOUT_AFTER:
-            return await _hang(fault, request, in_process=in_process)
-        case FaultKind.TRUNCATED:
-            if in_process:
-                raise ConnectionLost("truncated")
-            return BrokenOff(bytes(reply.body), reply.status_code, media_type="application/json")
-    return reply
-
-
-class BrokenOff(Response):
-    """A reply of which half is sent before the connection closes."""
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        half = bytes(self.body)[: len(self.body) // 2]
-        await send({"type": "http.response.body", "body": half, "more_body": True})
-
-
-async def _hang(fault: Fault, request: Request, *, in_process: bool) -> Response:
-    """Keep the caller waiting until it goes away, at most the fault's seconds; then break the connection."""
-    if in_process:
-        raise ConnectionLost("timeout")
-    with suppress(TimeoutError):
-        async with asyncio.timeout(fault.seconds):
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-    return BrokenOff(b"never", 504)
-
-
-async def _huge() -> AsyncIterator[bytes]:
-    chunk = b"x" * 65_536
-    for _ in range(HUGE_BODY // len(chunk)):
-        yield chunk
