@@ -127,6 +127,6 @@ def _shared_stock(config: Config, tree: Tree, specs: Mapping[str, AdapterSpec]) 
         if differing:
             tree.refuse(
                 ("channels", name, "stock"),
-                f"it shares one quantity with {first}, and their {', '.join(differing)} differ",
+                f"it shares one quantity with {first}, and they differ in {', '.join(differing)}",
                 "give all storefronts of the account the same stock rules",
             )

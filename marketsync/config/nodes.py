@@ -199,6 +199,9 @@ def _not_yaml(error: yaml.MarkedYAMLError, at: Position) -> tuple[str, str]:
         return "a tab stands where spaces belong", "indent with spaces"
     if "mapping values are not allowed" in wrong:
         return "a colon stands where no key can be", "check the indentation, and quote a text that contains ': '"
+    if "but got '{'" in wrong:
+        hint = 'inside of braces and brackets a reference needs quotes: "${env:NAME}"'
+        return "a brace stands where a comma belongs", hint
     if "found undefined alias" in wrong:
         return wrong.replace("found undefined alias", "there is no anchor for the alias"), ""
     if "expected a single document" in wrong or "but found another document" in wrong:

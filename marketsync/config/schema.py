@@ -89,7 +89,9 @@ def _as_editors_see_it(node: Any) -> Any:
         return known | {"type": ["string", "number", "boolean"]}
     if kind in ("string", "integer", "number", "boolean"):
         around = {key: known.pop(key) for key in _WRAPPED if key in known}
-        return around | {"anyOf": [known, _REFERENCE]}
+        # YAML 1.2 has no yes and no: to editors they are text.
+        words = [{"enum": ["yes", "no", "on", "off"]}] if kind == "boolean" else []
+        return around | {"anyOf": [known, *words, _REFERENCE]}
     return known
 
 
