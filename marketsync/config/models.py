@@ -96,6 +96,8 @@ class Channel(Section):
     settings: Any = Field(default_factory=dict)
     """The adapter's own settings, such as the storefront. Loaded: the adapter's own model."""
     assortment: Assortment = Assortment()
+    withdraw_after: Duration | None = None
+    """How long after it left the assortment an offer is ended on the channel; left out: it stays, with stock zero."""
     price: PriceRules = PriceRules()
     stock: StockRules = StockRules()
     listing: ListingRules = ListingRules()
@@ -201,9 +203,7 @@ def _ledger_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
 class Config(Section):
     """Everything. Relative paths start at the folder of the main file."""
 
-    include: Annotated[
-        tuple[NonEmpty, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
-    ] = ()
+    include: Annotated[tuple[NonEmpty, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])] = ()
     """More files or patterns of files: what they define joins what stands here; nothing is defined twice."""
     ledger: Annotated[SecretStr, AfterValidator(_ledger_url)] = Field(
         default=SecretStr("sqlite:///marketsync.db"), validate_default=True

@@ -87,6 +87,15 @@ def set_state(conn: Connection, name: str, state: str, why: str, now: datetime) 
     return conn.execute(update(_CHANNEL).where(_CHANNEL.c.name == name).values(**values)).rowcount > 0
 
 
+def block(conn: Connection, name: str, why: str, now: datetime) -> None:
+    """Stop an active channel until a person resumes it."""
+    conn.execute(
+        update(_CHANNEL)
+        .where(_CHANNEL.c.name == name, _CHANNEL.c.state == "active")
+        .values(state="blocked", why=why[:500], changed_at=now)
+    )
+
+
 def adopt(conn: Connection, name: str, takes: int, now: datetime) -> None:
     """From now on the channel is ours to write to, for these aspects (bit mask)."""
     conn.execute(

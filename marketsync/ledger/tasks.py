@@ -97,6 +97,11 @@ def finish_run(
     )
 
 
+def drop_run(conn: Connection, run_id: int) -> None:
+    """Forget a run that found nothing to do: the task's state says that it was there."""
+    conn.execute(text("DELETE FROM task_run WHERE id = :id"), {"id": run_id})
+
+
 def interrupt_runs(conn: Connection, now: datetime) -> int:
     """Mark runs that a crash left open. Returns how many."""
     statement = text("UPDATE task_run SET outcome = 'interrupted', finished_at = :now WHERE outcome = 'running'")

@@ -67,4 +67,4 @@ async def _ask(house: House, channel: LiveChannel, batch: OpenBatch, report: Con
     counts = {key: count for key, count in counts.items() if key[1] is not Result.SUBMITTED}
     for key, count in counts.items():
         report.counts[key] = report.counts.get(key, 0) + count
-    house.reports.pushed(channel.name, counts)
+    house.metrics.pushed(channel.name, counts)

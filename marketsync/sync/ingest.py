@@ -26,7 +26,6 @@ from marketsync.adapter.errors import MarketsyncError
 from marketsync.adapter.money import Money
 from marketsync.domain.content import canonical, item_document
 from marketsync.domain.item import Item, OverrideRow, RowProblem, SourceRow
-from marketsync.domain.ownership import LocationPolicy
 from marketsync.ledger import items as item_store
 from marketsync.ledger import snapshots
 from marketsync.ledger.gateway import Rank
@@ -34,9 +33,9 @@ from marketsync.ledger.issues import IssueRow, close_unseen, raise_issues
 from marketsync.ledger.items import SourceSays
 from marketsync.ledger.stock import apply_figures, release_fallen
 from marketsync.ledger.types import micros
-from marketsync.sources.api import Previous, Snapshot, Source
+from marketsync.sources.api import Previous, Snapshot
 from marketsync.sync.derive import Derived, derive_items, derive_stock
-from marketsync.sync.live import House
+from marketsync.sync.live import House, SourcePlan
 
 READ_CHUNK = 1000
 APPLY_CHUNK = 250  # items of one transaction; with their offers on a few channels about 1,000 rows
@@ -60,18 +59,6 @@ class IngestReport:
         offers = sum(self.derived.changed.values())
         return {"rows": self.rows, "changed": self.changed_rows, "missing": self.missing,
                 "problems": self.problems, "offers": offers}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePlan:
-    """A source as the engine runs it. ``locations``: where the pieces lie that it tells, all kept by one policy."""
-
-    name: str
-    source: Source
-    policy: LocationPolicy
-    owns_stock: bool
-    locations: tuple[str, ...] = ()
-    overrides: bool = False
 
 
 class _Reading:
@@ -289,7 +276,6 @@ async def _finish(house: House, plan: SourcePlan, snapshot_id: int, reading: _Re
         )
 
     await house.ledger.write(write)
-    house.reports.source_read(plan.name, report.rows, report.problems, reading.snapshot.exported)
 
 
 # ------------------------------------------------------------------------------------------------ overrides

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
 from marketsync.adapter.api import Adapter, AdapterSpec, ChannelHttp
 from marketsync.adapter.clock import Clock
-from marketsync.adapter.content import Aspect, Result
-from marketsync.config.models import Channel
-from marketsync.domain.ownership import StockPolicy
+from marketsync.config.models import Channel, Config
+from marketsync.domain.ownership import LocationPolicy, StockPolicy
 from marketsync.ledger.gateway import Ledger
+from marketsync.sources.api import Source
 from marketsync.sync.rules import ChannelRules
+from marketsync.telemetry.metrics import Metrics
 
 
 class Slots(ChannelHttp, Protocol):
@@ -24,6 +25,8 @@ class Slots(ChannelHttp, Protocol):
     async def release(self, operation: str) -> None:
         """Give a granted slot back."""
         ...
+
+    async def aclose(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -42,30 +45,34 @@ class LiveChannel:
 
 @dataclass(slots=True)
 class LiveAccount:
-    """One account, ready to work. Its order pulls go through ``adapter``."""
+    """One account, ready to work. What is the account's (orders, commands, returns) goes through ``adapter``."""
 
     name: str
     id: int
     spec: AdapterSpec
     http: Slots
-    adapter: Adapter
     channels: dict[str, LiveChannel] = field(default_factory=dict)  # by name
     epoch: int = 0
+
+    @property
+    def adapter(self) -> Adapter:
+        return next(iter(self.channels.values())).adapter
 
     @property
     def by_storefront(self) -> Mapping[str, LiveChannel]:
         return {channel.storefront: channel for channel in self.channels.values()}
 
 
-class Reports(Protocol):
-    """What the tasks tell the metrics. One call per batch."""
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """A source as the engine runs it. ``locations``: where the pieces lie that it tells, all kept by one policy."""
 
-    def pushed(self, channel: str, counts: Mapping[tuple[Aspect, Result], int]) -> None: ...
-    def task_done(self, owner: str, task: str, outcome: str, seconds: float) -> None: ...
-    def source_read(self, source: str, rows: int, problems: int, exported: datetime) -> None: ...
-    def orders_stored(self, channel: str, currency: str, orders: int, lines: int, units: int, minor: int) -> None: ...
-    def oversold(self, channel: str, units: int) -> None: ...
-    def delivered(self, sink: str, result: str, count: int) -> None: ...
+    name: str
+    source: Source
+    policy: LocationPolicy
+    owns_stock: bool
+    locations: tuple[str, ...] = ()
+    overrides: bool = False
 
 
 @dataclass(slots=True)
@@ -74,11 +81,13 @@ class House:
 
     ledger: Ledger
     clock: Clock
-    reports: Reports
+    metrics: Metrics
     log: Any
     accounts: dict[str, LiveAccount] = field(default_factory=dict)
     order: Sequence[str] = ()  # sources, the most important last
     policy: StockPolicy = field(default_factory=lambda: StockPolicy({}))
+    sources: dict[str, SourcePlan] = field(default_factory=dict)
+    config: Config | None = None
 
     @property
     def channels(self) -> dict[str, LiveChannel]:

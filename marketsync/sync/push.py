@@ -147,30 +147,31 @@ class _Run:
     async def _send(self, door: Door, claim: Claim) -> None:
         self.report.batches += 1
         ops = [_op(op) for op in claim.ops]
+        began = self.house.clock.monotonic()
         try:
             outcome = await self._push(door.operation.name, ops)
         except asyncio.CancelledError:
-            await self._write(claim, PushOutcome(results=()))
+            await self._write(claim, PushOutcome(results=()), began)
             raise
         except RateLimited as error:
             await self._give_back(claim)
             self.report.wait(error.retry_after.total_seconds() if error.retry_after else SHORT_WAIT)
             self.shut.add((door.operation.name, door.takes))
         except (OutcomeUnknown, UnexpectedReply) as error:
-            await self._write(claim, PushOutcome(results=()))
+            await self._write(claim, PushOutcome(results=()), began)
             self._stop(error)
         except (Retryable, ChannelBlocked) as error:
             await self._give_back(claim)
             self._stop(error)
         except AdapterError as error:
-            await self._write(claim, PushOutcome(results=()))
+            await self._write(claim, PushOutcome(results=()), began)
             self._stop(error)
         except Exception as error:
-            await self._write(claim, PushOutcome(results=()))
+            await self._write(claim, PushOutcome(results=()), began)
             self._stop(UnexpectedReply(f"the adapter failed: {type(error).__name__}", evidence=str(error)[:500]))
             self.house.log.exception("adapter failed", channel=self.channel.name, operation=door.operation.name)
         else:
-            await self._write(claim, outcome)
+            await self._write(claim, outcome, began)
 
     def _stop(self, error: AdapterError) -> None:
         self.report.error = self.report.error or error
@@ -188,7 +189,7 @@ class _Run:
         now = micros(self.house.clock.now())
         await self.house.ledger.write(lambda conn: claims.release(conn, claim, now))
 
-    async def _write(self, claim: Claim, outcome: PushOutcome) -> None:
+    async def _write(self, claim: Claim, outcome: PushOutcome, began: float) -> None:
         now, spec = self.house.clock.now(), self.channel.account.spec
         ask_at = now + outcome.ask_after if outcome.receipt else None
         request = results.ResultsRequest(
@@ -204,7 +205,8 @@ class _Run:
         )
         counts = await self.house.ledger.write(lambda conn: results.apply_results(conn, request))
         self.report.add(counts)
-        self.house.reports.pushed(self.channel.name, counts)
+        seconds = self.house.clock.monotonic() - began
+        self.house.metrics.pushed(self.channel.name, counts, seconds)
         for aspect in {aspect for aspect, _ in counts}:
             self.channel.rules.sent(aspect, now)
 

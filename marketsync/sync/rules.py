@@ -14,6 +14,7 @@ from marketsync.config.models import Channel, Config
 from marketsync.domain.assortment import compile_assortment
 from marketsync.domain.content import content_hash
 from marketsync.domain.item import Item
+from marketsync.domain.listing import compile_listing_document
 from marketsync.domain.listing_map import Component, ListingMap
 from marketsync.domain.pricing_fast import compile_pricing
 from marketsync.ledger.channels import ChannelRow

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric as Family
 
 from marketsync.adapter.clock import Clock
+from marketsync.adapter.content import Aspect, Result
 from marketsync.adapter.money import Money
 from marketsync.telemetry import catalogue as c
 from marketsync.telemetry.catalogue import CATALOGUE, LEDGER, Kind, Metric
@@ -95,7 +96,7 @@ class Metrics:
 
     # Pushes and calls
 
-    def pushed(self, channel: str, counts: Mapping[tuple[str, str], int], seconds: float | None = None) -> None:
+    def pushed(self, channel: str, counts: Mapping[tuple[Aspect, Result], int], seconds: float | None = None) -> None:
         """One batch: how many aspects came to which result, as {(aspect, result): count}, and how long it took.
 
         ``seconds`` is None for results that a confirmation brought.

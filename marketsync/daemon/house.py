@@ -1,0 +1,203 @@
+"""Builds the house: ledger, accounts with their connections, channels with adapters and rules, sources."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from marketsync.adapter.api import AdapterContext
+from marketsync.adapter.clock import Clock, SystemClock
+from marketsync.config.models import Config
+from marketsync.config.source_settings import SourceSettings
+from marketsync.daemon.adapters import adapter_class
+from marketsync.daemon.stores import LedgerBuckets, LedgerTokens
+from marketsync.domain.ownership import FallsAt, LocationPolicy, Owner, StockPolicy
+from marketsync.ledger import channels as channel_store
+from marketsync.ledger import migrate, offers
+from marketsync.ledger.channels import ChannelRow
+from marketsync.ledger.epochs import next_epoch
+from marketsync.ledger.gateway import Ledger
+from marketsync.ledger.lock import DaemonLock
+from marketsync.ledger.vault import Vault
+from marketsync.sources.api import Source, open_source
+from marketsync.sync.live import House, LiveAccount, LiveChannel, SourcePlan
+from marketsync.sync.rules import ChannelRules
+from marketsync.telemetry.metrics import Metrics
+from marketsync.transport.connect import connect
+from marketsync.transport.http import HttpClient
+
+Transports = Callable[[str], Any]  # account name -> an httpx transport, or None for the network
+
+
+class _Offers:
+    """What an adapter may ask of the ledger: its offers' ids."""
+
+    def __init__(self, ledger: Ledger, channel_id: int) -> None:
+        self._ledger, self._channel_id = ledger, channel_id
+
+    async def ids(self, skus: Sequence[str]) -> Mapping[str, str]:
+        return await self._ledger.read(partial(offers.remote_ids, channel_id=self._channel_id, skus=skus))
+
+    async def skus(self, channel_ids: Sequence[str]) -> Mapping[str, str]:
+        return await self._ledger.read(partial(offers.skus_of, channel_id=self._channel_id, ids=channel_ids))
+
+
+@asynccontextmanager
+async def open_house(
+    config: Config,
+    base: Path,
+    clock: Clock | None = None,
+    *,
+    lock: bool = True,
+    transports: Transports | None = None,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[House]:
+    """A house on the configured ledger; ``base`` is the folder of the configuration.
+
+    With ``lock`` it owns a SQLite ledger (Busy where another process does) and takes a new epoch; without, it may
+    only look and write small things. Raises LedgerError where the ledger is not migrated or too new.
+    """
+    clock = clock or SystemClock()
+    url = config.ledger.get_secret_value()
+    held = DaemonLock(url) if lock else None
+    try:
+        migrate.check(url)
+        ledger = Ledger(url, Vault(config.key.get_secret_value()))
+        try:
+            house = House(ledger, clock, metrics or Metrics(clock), structlog.get_logger("marketsync"))
+            epoch = await ledger.write(next_epoch) if lock else 0
+            await furnish(house, config, base, epoch=epoch, transports=transports)
+            try:
+                yield house
+            finally:
+                await close_accounts(house.accounts.values())
+        finally:
+            ledger.close()
+    finally:
+        if held is not None:
+            held.release()
+
+
+async def furnish(
+    house: House, config: Config, base: Path, *, epoch: int, transports: Transports | None = None
+) -> None:
+    """Give a house everything that the configuration names; what it had before is not closed."""
+    now = house.clock.now()
+    accounts = {name: account.adapter for name, account in config.accounts.items()}
+    channels = {
+        name: (channel.account or name, _storefront(accounts[channel.account or name], channel.settings))
+        for name, channel in config.channels.items()
+    }
+    rows = await house.ledger.write(lambda conn: channel_store.register(conn, accounts, channels, now))
+    house.config = config
+    house.order = _order(config.sources)
+    house.policy = _policy(config.sources)
+    house.sources = {
+        name: _plan(name, settings, open_source(name, settings, base, house.clock))
+        for name, settings in config.sources.items()
+        if settings.kind != "channel"
+    }
+    house.accounts = {
+        name: _account(house, config, name, rows, epoch, transports)
+        for name in config.accounts
+        if config.channels_of(name)
+    }
+
+
+def _storefront(adapter: str, settings: Any) -> str:
+    return adapter_class(adapter).spec.storefront(settings)
+
+
+def _account(
+    house: House, config: Config, name: str, rows: Mapping[str, ChannelRow], epoch: int, transports: Transports | None
+) -> LiveAccount:
+    account = config.accounts[name]
+    kind = adapter_class(account.adapter)
+    names = config.channels_of(name)
+    http = connect(
+        kind.spec,
+        config.channels[names[0]].settings,
+        account.credentials,
+        name,
+        clock=house.clock,
+        buckets=LedgerBuckets(house.ledger),
+        tokens=LedgerTokens(house.ledger),
+        observer=house.metrics,
+        log=house.log.bind(account=name),
+        transport=transports(name) if transports else None,
+    )
+    storefronts = tuple(rows[channel].storefront for channel in names)
+    live = LiveAccount(name, rows[names[0]].account_id, kind.spec, http, epoch=epoch)
+    for channel in names:
+        live.channels[channel] = _channel(house, config, channel, live, kind, http, storefronts, rows[channel])
+    return live
+
+
+def _channel(
+    house: House,
+    config: Config,
+    name: str,
+    account: LiveAccount,
+    kind: Any,
+    http: HttpClient,
+    storefronts: tuple[str, ...],
+    row: ChannelRow,
+) -> LiveChannel:
+    settings = config.channels[name].settings
+    context = AdapterContext(
+        channel=name,
+        account=account.name,
+        storefronts=storefronts,
+        http=http,
+        clock=house.clock,
+        log=house.log.bind(channel=name),
+        offers=_Offers(house.ledger, row.id),
+    )
+    rules = ChannelRules(name, config, account.spec, row, house.clock.now())
+    return LiveChannel(name, row.id, account, config.channels[name], kind(settings, context), rules, row.storefront)
+
+
+async def close_accounts(accounts: Any) -> None:
+    """Close connections and adapters."""
+    for account in list(accounts):
+        for channel in account.channels.values():
+            await channel.adapter.aclose()
+        await account.http.aclose()
+
+
+def _order(sources: Mapping[str, SourceSettings]) -> tuple[str, ...]:
+    """Sources from the least to the most important; of equals, the one written first counts more."""
+    names = list(sources)
+    return tuple(sorted(names, key=lambda name: (sources[name].priority, -names.index(name))))
+
+
+def _locations(settings: SourceSettings) -> tuple[str, ...]:
+    named = [field.removeprefix("stock.") for field in settings.columns if field.startswith("stock.")]
+    return tuple(dict.fromkeys([*named, settings.location]))
+
+
+def _source_policy(name: str, settings: SourceSettings) -> LocationPolicy:
+    falls_at = None if settings.falls_at is None else FallsAt(settings.falls_at)
+    return LocationPolicy(Owner(settings.on_hand), falls_at, name)
+
+
+def _policy(sources: Mapping[str, SourceSettings]) -> StockPolicy:
+    return StockPolicy(
+        {
+            location: _source_policy(name, settings)
+            for name, settings in sources.items()
+            if "stock" in settings.owns
+            for location in _locations(settings)
+        }
+    )
+
+
+def _plan(name: str, settings: SourceSettings, source: Source) -> SourcePlan:
+    stock = "stock" in settings.owns
+    return SourcePlan(
+        name, source, _source_policy(name, settings), stock, _locations(settings) if stock else (),
+        overrides="overrides" in settings.owns,
+    )  # fmt: skip
