@@ -192,7 +192,8 @@ class Session:
             if aspect in operation.aspects and operation.withdraws == withdraws
         ]
         if not doors:
-            pytest.skip(f"the {self.harness.adapter.spec.name} adapter has no door for {aspect}")
+            what = "that withdraws" if withdraws else f"for {aspect}"
+            pytest.skip(f"the {self.harness.adapter.spec.name} adapter has no door {what}")
         return max(doors, key=lambda operation: operation.creates == (aspect is Aspect.LISTING))
 
     async def push(self, door: Operation, ops: Sequence[OfferOp]) -> dict[tuple[str, Aspect], PushResult]:
