@@ -1,16 +1,26 @@
 """The sample catalogue that `marketsync demo` sells from."""
 
+import asyncio
 import csv
 from collections import defaultdict
+from contextlib import closing
 from decimal import Decimal
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+
+from marketsync.config.source_settings import SourceSettings
+from marketsync.domain.item import RowProblem
+from marketsync.sources.api import open_source
+from marketsync.testing.clock import TurnedClock
+
+CATALOGUE = Path(str(files("marketsync") / "demo" / "products.csv"))
 
 
 @pytest.fixture(scope="module")
 def items():
-    with (files("marketsync") / "demo" / "products.csv").open(encoding="utf-8", newline="") as stream:
+    with CATALOGUE.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -57,5 +67,31 @@ def test_some_items_are_scarce_so_that_several_buyers_want_the_last_piece(items)
 def test_everything_a_buyer_reads_is_there_in_english_and_in_german(items):
     for item in items:
         assert all(item[column].strip() for column in ("title", "texts.de.title", "description", "brand", "category"))
-        assert int(item["weight_grams"]) > 0
+        assert int(item["weight_g"]) > 0
         assert all(address.startswith("https://example.com/") for address in item["images"].split(","))
+
+
+def test_the_file_source_reads_every_row_without_a_problem(items):
+    settings = SourceSettings.model_validate(
+        {
+            "file": str(CATALOGUE),
+            "owns": ["content", "price", "cost", "stock"],
+            "prices": "gross",
+            "currency": "EUR",
+            "time_zone": "Europe/Berlin",
+            "location": "main",
+        }
+    )
+    snapshot = asyncio.run(open_source("catalogue", settings, CATALOGUE.parent, TurnedClock()).open(None))
+    assert snapshot is not None
+    with closing(snapshot):
+        records = list(snapshot.records)
+    assert [] == [record for record in records if isinstance(record, RowProblem)]
+    read = {record.sku: record for record in records}
+    assert {item["sku"]: int(item["weight_g"]) for item in items} == {
+        sku: record.values["weight_grams"] for sku, record in read.items()
+    }
+    assert {item["sku"]: int(item["stock"]) for item in items} == {
+        sku: record.stock["main"] for sku, record in read.items()
+    }
+    assert {"de"} == {language for record in read.values() for language in record.values["texts"]}
