@@ -43,7 +43,11 @@ def _names(wheel: Path) -> set[str]:
 def _committed() -> set[str]:
     """Every source and data file, by the name it has once installed."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "marketsync", "adapters/marketsync_adapters"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-z", "marketsync", "adapters/marketsync_adapters"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     files = [name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
     return {name.removeprefix("adapters/") for name in files}
