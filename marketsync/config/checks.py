@@ -17,6 +17,7 @@ def check(config: Config, tree: Tree, specs: Mapping[str, AdapterSpec]) -> None:
         _locations(config, tree, name, channel)
         _currencies(config, tree, name, channel)
         _vat(config, tree, name, channel)
+    _storefronts(config, tree, specs)
     _shared_stock(config, tree, specs)
     if config.inbound is not None and config.inbound.bind == config.metrics:
         tree.refuse(("inbound",), f"metrics listens at {config.metrics} already", "give it a port of its own")
@@ -112,6 +113,19 @@ def _vat(config: Config, tree: Tree, name: str, channel: Channel) -> None:
     elif rules.country not in config.vat.root:
         hint = f"add vat: {{{rules.country}: {{standard: ...%}}}}"
         tree.refuse(("channels", name, "price", "country"), f"the VAT of {rules.country} is needed, {reason}", hint)
+
+
+def _storefronts(config: Config, tree: Tree, specs: Mapping[str, AdapterSpec]) -> None:
+    """Two channels on one storefront would write the same offers, and nobody could tell whose its orders are."""
+    firsts: dict[tuple[str, str], str] = {}
+    for name, channel in config.channels.items():
+        account = channel.account or ""
+        if account not in specs or channel.settings is None:
+            continue
+        first = firsts.setdefault((account, specs[account].storefront(channel.settings)), name)
+        if first != name:
+            hint = "name another storefront in settings, or keep one of the two channels"
+            tree.refuse(("channels", name, "settings"), f"it is the same storefront of {account} as {first}", hint)
 
 
 def _shared_stock(config: Config, tree: Tree, specs: Mapping[str, AdapterSpec]) -> None:

@@ -24,7 +24,6 @@ from marketsync.config.source_settings import HttpUrl, SourceSettings
 from marketsync.domain.assortment import Assortment
 from marketsync.domain.availability import StockRules
 from marketsync.domain.listing import ListingRules
-from marketsync.domain.listing_map import Component
 from marketsync.domain.price_rules import PriceRules
 from marketsync.domain.rates import RateTable
 from marketsync.domain.scalars import Duration
@@ -107,13 +106,6 @@ class Channel(Section):
     orders: OrderPolicy = OrderPolicy()
     keep_buyers: Duration | None = None
     """How long names and addresses of its buyers are kept; left out: as `retention` says."""
-
-    def components(self) -> Mapping[str, tuple[Component, ...]]:
-        """The listing map as the domain takes it: channel SKU to its components."""
-        return {
-            channel_sku: tuple(Component(sku, quantity) for sku, quantity in parts.items())
-            for channel_sku, parts in self.listing_map.items()
-        }
 
     @model_validator(mode="after")
     def _one_account(self) -> Self:

@@ -48,7 +48,7 @@ def _web_url(value: str) -> str:
 
 _URL = r"^https?://[^\s/]+"
 HttpUrl = Annotated[str, AfterValidator(_web_url), WithJsonSchema({"type": "string", "pattern": _URL})]
-_OwnableName = Annotated[str, WithJsonSchema({"enum": sorted(OWNABLE)})]
+_OwnableName = Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(OWNABLE)})]
 Owned = Annotated[str, AfterValidator(_ownable)]
 
 

@@ -48,6 +48,7 @@ SHOP = AdapterSpec(
     buckets=lambda _settings: (),
     mapping_version={},
     observable={},
+    storefront=lambda settings: settings.storefront,
 )
 TWIN = replace(SHOP, name="twin", stock_shared_by="account")
 

@@ -72,8 +72,8 @@ MISTAKES = [
     ]),
     ("nothing owned", "sources: {a: {file: x, owns: []}}", ["1:30: sources.a.owns: it must not be empty"]),
     ("nothing to own", "sources: {a: {file: x, owns: [stok]}}", [
-        "1:31: sources.a.owns[0]: 'stok' is nothing that a source can own:"
-        " name content, price, cost, stock, overrides or one field"
+        ("1:31: sources.a.owns[0]: 'stok' is nothing that a source can own:"
+        " name content, price, cost, stock, overrides or one field")
     ]),
     ("two doors of a source", "sources: {a: {file: x, http: 'https://x', owns: price}}", [
         "1:14: sources.a: a source reads exactly one of file, http, sql and channel"
@@ -114,12 +114,12 @@ MISTAKES = [
     ("neither account nor adapter", "channels: {a: {}}", [
         "1:15: channels.a: it has no account, name one of accounts, or write adapter and credentials here"
     ]),
-    ("account and credentials", "accounts: {m: {adapter: shop, credentials: {token: x}}}\n"
-     "channels: {a: {account: m, credentials: {token: y}}}", [
+    ("account and credentials", ("accounts: {m: {adapter: shop, credentials: {token: x}}}\n"
+     "channels: {a: {account: m, credentials: {token: y}}}"), [
         "2:15: channels.a: adapter and credentials belong to the account, write account or these, not both"
     ]),
-    ("account of the same name", "accounts: {m: {adapter: shop, credentials: {token: x}}}\n"
-     "channels: {m: {adapter: shop, credentials: {token: y}}}", [
+    ("account of the same name", ("accounts: {m: {adapter: shop, credentials: {token: x}}}\n"
+     "channels: {m: {adapter: shop, credentials: {token: y}}}"), [
         "2:25: channels.m.adapter: there is an account m as well, write account: m, or rename one of them"
     ]),
     ("sink with two doors", "sinks: {a: {folder: x, webhook: 'https://x'}}", [
@@ -144,8 +144,8 @@ MISTAKES = [
         "1:77: channels.a.listing_map.K.A: '0' is too small, it has to be at least 1"
     ]),
     ("wrong schedule", "channels: {a: {adapter: shop, credentials: {token: x}, schedule: {orders: 25:00}}}", [
-        "1:75: channels.a.schedule.orders: '25:00' is no schedule: write an interval such as 10m,"
-        " a time of day such as 03:15, or a cron line such as 0 6-22 * * mon-fri"
+        ("1:75: channels.a.schedule.orders: '25:00' is no schedule: write an interval such as 10m,"
+        " a time of day such as 03:15, or a cron line such as 0 6-22 * * mon-fri")
     ]),
 ]  # fmt: skip
 
@@ -172,8 +172,10 @@ RULES = [
           feed: {file: y, owns: stock}
         """,
         [
-            "3:9: sources.feed.location: the source erp keeps the stock of main in another way,"
-            " give both the same on_hand and falls_at, or this one a location of its own"
+            (
+                "3:9: sources.feed.location: the source erp keeps the stock of main in another way,"
+                " give both the same on_hand and falls_at, or this one a location of its own"
+            )
         ],
     ),
     (
@@ -183,10 +185,14 @@ RULES = [
         channels: {a: {adapter: shop, credentials: {token: x}, price: {currency: GBP, floor: 3 PLN}}}
         """,
         [
-            "2:74: channels.a.price.currency: the source pim is in EUR, the channel in GBP,"
-            " and there is no exchange rate of EUR, add EUR under rates",
-            "2:86: channels.a.price.floor: floor is in PLN, the channel in GBP,"
-            " and there is no exchange rate of PLN, add PLN under rates",
+            (
+                "2:74: channels.a.price.currency: the source pim is in EUR, the channel in GBP,"
+                " and there is no exchange rate of EUR, add EUR under rates"
+            ),
+            (
+                "2:86: channels.a.price.floor: floor is in PLN, the channel in GBP,"
+                " and there is no exchange rate of PLN, add PLN under rates"
+            ),
         ],
     ),
     (
@@ -197,8 +203,10 @@ RULES = [
         channels: {a: {adapter: shop, credentials: {token: x}, price: {currency: GBP}}}
         """,
         [
-            "3:74: channels.a.price.currency: the source pim is in EUR, the channel in GBP,"
-            " and there is no exchange rate of GBP, add GBP under rates",
+            (
+                "3:74: channels.a.price.currency: the source pim is in EUR, the channel in GBP,"
+                " and there is no exchange rate of GBP, add GBP under rates"
+            ),
         ],
     ),
     (
@@ -208,8 +216,10 @@ RULES = [
         channels: {a: {adapter: shop, credentials: {token: x}}}
         """,
         [
-            "2:15: channels.a.price.country: VAT is needed, the source pim tells net amounts and the channel shows"
-            " gross prices, write the country whose VAT applies, such as country: DE"
+            (
+                "2:15: channels.a.price.country: VAT is needed, the source pim tells net amounts and the channel shows"
+                " gross prices, write the country whose VAT applies, such as country: DE"
+            )
         ],
     ),
     (
@@ -219,8 +229,25 @@ RULES = [
         channels: {a: {adapter: shop, credentials: {token: x}, price: {country: DE}}}
         """,
         [
-            "2:73: channels.a.price.country: the VAT of DE is needed, the floor from the costs of the source pim depends"
-            " on it, add vat: {DE: {standard: ...%}}"
+            (
+                "2:73: channels.a.price.country: the VAT of DE is needed, the floor from the costs of the source pim depends"
+                " on it, add vat: {DE: {standard: ...%}}"
+            )
+        ],
+    ),
+    (
+        "one storefront as two channels",
+        """
+        accounts: {m: {adapter: shop, credentials: {token: x}}}
+        channels:
+          a: {account: m}
+          b: {account: m, settings: {storefront: main}}
+        """,
+        [
+            (
+                "4:29: channels.b.settings: it is the same storefront of m as a,"
+                " name another storefront in settings, or keep one of the two channels"
+            )
         ],
     ),
     (
@@ -229,12 +256,14 @@ RULES = [
         accounts: {m: {adapter: twin, credentials: {token: x}}}
         channels:
           a: {account: m, stock: {buffer: 2, show_at_most: 5}}
-          b: {account: m, stock: {buffer: 1, show_at_most: 5}}
-          c: {account: m, stock: {buffer: 2, show_at_most: 5}}
+          b: {account: m, stock: {buffer: 1, show_at_most: 5}, settings: {storefront: b}}
+          c: {account: m, stock: {buffer: 2, show_at_most: 5}, settings: {storefront: c}}
         """,
         [
-            "4:26: channels.b.stock: it shares one quantity with a, and they differ in buffer,"
-            " give all storefronts of the account the same stock rules"
+            (
+                "4:26: channels.b.stock: it shares one quantity with a, and they differ in buffer,"
+                " give all storefronts of the account the same stock rules"
+            )
         ],
     ),
 ]
@@ -252,7 +281,7 @@ def test_storefronts_with_quantities_of_their_own_may_differ(tmp_path):
         accounts: {m: {adapter: shop, credentials: {token: x}}}
         channels:
           a: {account: m, stock: {buffer: 2}}
-          b: {account: m, stock: {buffer: 1}}
+          b: {account: m, stock: {buffer: 1}, settings: {storefront: b}}
         """,
     )
 
@@ -260,8 +289,10 @@ def test_storefronts_with_quantities_of_their_own_may_differ(tmp_path):
 def test_all_mistakes_of_all_files_are_told_at_once_in_their_order(tmp_path):
     assert [
         "a.yaml:2:16: channels.b.adapter: there is no adapter nope, installed are: shop, twin",
-        "a.yaml:2:22: channels.b.colour: there is no such key, known here: account, adapter, assortment, credentials,"
-        " keep_buyers, listing, listing_map, orders, price, schedule, settings, stock",
+        (
+            "a.yaml:2:22: channels.b.colour: there is no such key, known here: account, adapter, assortment, credentials,"
+            " keep_buyers, listing, listing_map, orders, price, schedule, settings, stock, withdraw_after"
+        ),
         "marketsync.yaml:2:10: metrics: 'x' is no address to listen at: write host and port, such as 127.0.0.1:9464",
         "marketsync.yaml:3:25: channels.a.adapter: there is no adapter gone, installed are: shop, twin",
         "marketsync.yaml:3:47: channels.a.stock.buffer: 'two' is no whole number",
@@ -300,7 +331,11 @@ def test_a_right_configuration_has_no_problems_and_the_adapters_own_types(tmp_pa
             settings: {premium: on, page_size: 012}
         """,
     ).whole()
-    assert ("a", "shop", None) == (config.channels["a"].account, config.channels["a"].adapter, config.channels["a"].credentials)
+    assert ("a", "shop", None) == (
+        config.channels["a"].account,
+        config.channels["a"].adapter,
+        config.channels["a"].credentials,
+    )
     assert (True, 12) == (config.channels["a"].settings.premium, config.channels["a"].settings.page_size)
     assert "geheim" == config.accounts["a"].credentials.token.get_secret_value()
     assert ("a",) == config.channels_of("a")

@@ -77,7 +77,7 @@ def test_every_value_and_key_knows_its_place(tmp_path):
         ("a: b: c", "x.yaml:1:5: a colon stands where no key can be, check the indentation, and quote a text that contains ': '"),
         ("a:\n\t- b", "x.yaml:2:1: a tab stands where spaces belong, indent with spaces"),
         ("a: [1, 2\nb: 3", "x.yaml:2:2: this is not valid YAML: expected ',' or ']', but got ':', look at what begins in line 1"),
-        ("a: {b: ${env:X}}", "x.yaml:1:9: a brace stands where a comma belongs, inside of braces and brackets a reference needs quotes: \"${env:NAME}\""),
+        ("a: {b: ${env:X}}", 'x.yaml:1:9: a brace stands where a comma belongs, inside of braces and brackets a reference needs quotes: "${env:NAME}"'),
         ("a: *x", "x.yaml:1:4: there is no anchor for the alias 'x'"),
         ("a: 1\n---\nb: 2", "x.yaml:2:1: a second document starts here, keep one document in a file, and use include: for more files"),
         ("- a\n- b", "x.yaml:1:1: the configuration is a mapping, write key: value lines"),

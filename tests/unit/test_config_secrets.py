@@ -71,7 +71,8 @@ def test_a_credential_that_systemd_did_not_load_is_told(tmp_path):
     environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     where = "marketsync.yaml:1:52: channels.a.credentials.token: "
     assert [
-        where + "the secret in x cannot be read: No such file or directory, add LoadCredential=x:/path to the systemd unit"
+        where
+        + "the secret in x cannot be read: No such file or directory, add LoadCredential=x:/path to the systemd unit"
     ] == told(tmp_path, CHANNEL % '"${credential:x}"', environment=environment)
     assert [
         where + "../x is no name of a credential, name it as LoadCredential= does, without a folder"
@@ -90,7 +91,9 @@ def test_a_secret_file_must_be_short_text(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o400, False), (0o644, True), (0o660, True)])
+@pytest.mark.parametrize(
+    ("mode", "warned"), [(0o600, False), (0o640, False), (0o400, False), (0o644, True), (0o660, True)]
+)
 def test_a_secret_file_that_others_may_read_or_change_is_a_warning(tmp_path, mode, warned):
     (tmp_path / "s").write_text("geheim")
     (tmp_path / "s").chmod(mode)
