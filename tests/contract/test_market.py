@@ -306,3 +306,22 @@ def test_admin_explains_what_it_cannot_do(clock: TurnedClock) -> None:
     )
     assert [404, 400, 422, 404] == [reply.status_code for reply in replies]
     assert all(reply.json()["error"]["message"] for reply in replies)
+
+
+def test_storefronts_have_their_own_offers_and_currency(clock: TurnedClock) -> None:
+    """The same SKU twice, each with its own stock; a foreign currency and an unknown storefront are refused."""
+    market = Market(Rules(limits={}, storefronts={"de": "EUR", "ch": "CHF"}), clock)
+    for storefront in ("de", "ch"):
+        market.shelf.put(storefront, {"sku": "a", "listing": {"title": "Chair"}, "stock": {"quantity": 5}}, "test")
+    francs = {"items": [{"sku": "a", "price": {"amount": "25.00", "currency": "CHF"}}]}
+    accepted, refused, unknown = ask(
+        market,
+        ("POST", "/v1/offers/prices?storefront=ch", francs),
+        ("POST", "/v1/offers/prices?storefront=de", francs),
+        ("POST", "/v1/offers/prices?storefront=fr", francs),
+    )
+    assert [200, 422] == [reply.json()["items"][0]["status"] for reply in (accepted, refused)]
+    assert (404, "unknown_storefront") == (unknown.status_code, unknown.json()["error"]["code"])
+    order = market.buy([("a", 1)], storefront="ch")
+    assert ("ch", "CHF") == (order.storefront, order.currency)
+    assert [5, 4] == [offer.quantity for offer in market.shelf]

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
-from sandbox_harness import RULES, harness_for
 
 from marketsync.testing.clock import TurnedClock
 from marketsync.testing.contract import AdapterContract, Harness, Session
 from marketsync_adapters.sandbox import Credentials
 from marketsync_adapters.sandbox.faults import Fault, FaultKind
 from marketsync_adapters.sandbox.market import Market
+from tests.contract.sandbox_harness import RULES, harness_for
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
-from sandbox_harness import RULES, harness_for
 
 from marketsync.adapter.api import (
     Command,
@@ -26,6 +25,7 @@ from marketsync.testing.contract import AdapterContract, Harness
 from marketsync_adapters.sandbox import Credentials, SandboxAdapter
 from marketsync_adapters.sandbox.faults import FaultKind
 from marketsync_adapters.sandbox.market import Market
+from tests.contract.sandbox_harness import RULES, harness_for
 
 
 class ForgetsResults(SandboxAdapter):
