@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from marketsync.adapter.content import Aspect
 from marketsync.domain.content import ABSENT
 from marketsync.ledger.outbox import BITS, Lane, refresh
-from marketsync.ledger.sql import among, document, listed
+from marketsync.ledger.sql import among, document, listed, many
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,7 @@ def _stored(conn: Connection, statement: Any, values: Mapping[str, Any]) -> dict
     }
 
 
-_INSERT = text(
-    """
+_INSERT = """
     INSERT INTO offer (channel_id, sku, item_sku, family, fulfilled_by, stock_key, managed, held, revision,
         open_aspects, zero_sent, forgotten, lane, due_at, proved, revisions_today, stock_quantity, stock_basis,
         listing_desired, listing_acked, listing_seen, listing_due, listing_since, listing_attempts, listing_content,
@@ -126,8 +125,7 @@ _INSERT = text(
         :listing, :absent, :absent, :listing_due, :now, 0, :listing_content,
         :price, :absent, :absent, :price_due, :now, 0, :price_content,
         :stock, :absent, :absent, :stock_due, :now, 0, :stock_content)
-    """
-)  # fmt: skip
+    """  # fmt: skip
 
 
 def write(
@@ -141,19 +139,21 @@ def write(
             "channel": channel_id, "managed": managed, "now": now, "absent": ABSENT, "lane": int(lane), "due_at": due,
             **{f"{aspect}_due": at for aspect, at in dues.items()},
         }  # fmt: skip
-        conn.execute(_INSERT, [common | _new_row(conn, offer) for offer in changes.new])
+        many(conn, _INSERT, [common | _new_row(conn, offer) for offer in changes.new])
     touched: set[int] = set()
     touched |= _write_aspect(conn, Aspect.LISTING, changes.listing, dues, now)
     touched |= _write_aspect(conn, Aspect.PRICE, changes.price, dues, now)
     touched |= _write_stock(conn, changes.stock, dues[Aspect.STOCK], now)
     if changes.basis:
-        conn.execute(
-            text("UPDATE offer SET stock_basis = :basis WHERE id = :id"),
+        many(
+            conn,
+            "UPDATE offer SET stock_basis = :basis WHERE id = :id",
             [{"id": offer_id, "basis": basis} for offer_id, basis in changes.basis],
         )
     if changes.belongs:
-        conn.execute(
-            text("UPDATE offer SET item_sku = :item, family = :family WHERE id = :id"),
+        many(
+            conn,
+            "UPDATE offer SET item_sku = :item, family = :family WHERE id = :id",
             [{"id": offer_id, "item": item, "family": family} for offer_id, item, family in changes.belongs],
         )
     _mark(conn, "left_at = :now", changes.left, now)
@@ -192,8 +192,9 @@ def _write_aspect(
     conn: Connection, aspect: Aspect, rows: Sequence[tuple[int, Wanted]], dues: Mapping[Aspect, int], now: int
 ) -> set[int]:
     if rows:
-        conn.execute(
-            text(f"UPDATE offer SET {_sets(aspect)} WHERE id = :id"),
+        many(
+            conn,
+            f"UPDATE offer SET {_sets(aspect)} WHERE id = :id",
             [
                 {"id": offer_id, "hash": wanted.hash, "content": document(conn, wanted.content),
                  "due": dues[aspect], "now": now}
@@ -205,11 +206,10 @@ def _write_aspect(
 
 def _write_stock(conn: Connection, rows: Sequence[tuple[int, Wanted, int, int]], due: int, now: int) -> set[int]:
     if rows:
-        conn.execute(
-            text(
-                f"UPDATE offer SET {_sets(Aspect.STOCK)}, stock_quantity = :quantity, stock_basis = :basis,"
-                " zero_sent = 0 WHERE id = :id"
-            ),
+        many(
+            conn,
+            f"UPDATE offer SET {_sets(Aspect.STOCK)}, stock_quantity = :quantity, stock_basis = :basis,"
+            " zero_sent = 0 WHERE id = :id",
             [
                 {"id": offer_id, "hash": wanted.hash, "content": document(conn, wanted.content), "due": due,
                  "now": now, "quantity": quantity, "basis": basis}

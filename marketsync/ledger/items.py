@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from marketsync.domain.content import item_from
 from marketsync.domain.item import Item
-from marketsync.ledger.sql import among, document, listed
+from marketsync.ledger.sql import among, document, listed, many
 from marketsync.ledger.types import Document
 
 
@@ -66,8 +66,9 @@ def apply(conn: Connection, source: str, rows: Sequence[SourceSays], order: Sequ
     old = [(sku, says) for sku, says in after.items() if sku in before and says != before[sku]]
     merged = {sku: merge(sku, says, order) for sku, says in after.items() if says or sku in before}
     if new:
-        conn.execute(
-            text("INSERT INTO item (sku, content) VALUES (:sku, :content)"),
+        many(
+            conn,
+            "INSERT INTO item (sku, content) VALUES (:sku, :content)",
             [{"sku": sku, "content": document(conn, says)} for sku, says in new],
         )
     if old:
@@ -75,11 +76,10 @@ def apply(conn: Connection, source: str, rows: Sequence[SourceSays], order: Sequ
             text("UPDATE item SET content = :content, deleted_at = NULL WHERE sku = :sku"),
             [{"sku": sku, "content": document(conn, says)} for sku, says in sorted(old)],
         )
-    conn.execute(
-        text(
-            "INSERT INTO source_item (source, sku, hash, figures) VALUES (:source, :sku, :hash, :figures)"
-            " ON CONFLICT (source, sku) DO UPDATE SET hash = excluded.hash, figures = excluded.figures"
-        ),
+    many(
+        conn,
+        "INSERT INTO source_item (source, sku, hash, figures) VALUES (:source, :sku, :hash, :figures)"
+        " ON CONFLICT (source, sku) DO UPDATE SET hash = excluded.hash, figures = excluded.figures",
         [{"source": source, "sku": row.sku, "hash": row.hash, "figures": document(conn, row.figures)} for row in rows],
     )
     return list(merged.values())

@@ -1,6 +1,8 @@
 """Lists of values in one parameter, the same on both databases: a JSON array on SQLite, an array on PostgreSQL."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
@@ -39,3 +41,20 @@ def dig(conn: Connection, column: str, *path: str, number: bool = False) -> str:
     if number:
         return f"({column} #>> '{{{','.join(path)}}}')::bigint"
     return f"({column} #> '{{{','.join(path)}}}')"
+
+
+_PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
+
+
+@cache
+def _as_psycopg(sql: str) -> str:
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+def many(conn: Connection, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Run one statement for many rows, straight through the driver: SQLAlchemy's own way costs twice the statement.
+
+    Values have to be what the driver takes: documents packed with ``document``, times in microseconds.
+    """
+    if rows:
+        conn.exec_driver_sql(sql if conn.dialect.name == "sqlite" else _as_psycopg(sql), list(rows))
