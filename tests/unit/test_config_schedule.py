@@ -48,6 +48,12 @@ def test_a_time_at_a_gap_over_midnight_runs_on_the_day_that_begins_behind_it():
     assert ["29. 01:10 +0300", "30. 00:10 +0300"] == runs("00:10", datetime(2026, 3, 28, 12, tzinfo=UTC), 2, beirut)
 
 
+def test_a_time_that_a_gap_moves_into_the_next_day_still_runs_on_that_day():
+    toronto = ZoneInfo("America/Toronto")  # 1919-03-30 ends at 23:30, the 31st begins at 00:30
+    within_the_31st = datetime(1919, 3, 31, 4, 35, tzinfo=UTC)
+    assert ["31. 00:45 -0400", "31. 23:45 -0400"] == runs("23:45", within_the_31st, 2, toronto)
+
+
 def test_a_cron_line_of_every_hour_keeps_its_pace_through_both_nights():
     assert ["29. 01:30 +0100", "29. 03:00 +0200", "29. 03:30 +0200"] == runs("*/30 * * * *", SPRING, 3)
     assert ["25. 02:30 +0200", "25. 02:00 +0100", "25. 02:30 +0100", "25. 03:00 +0100"] == runs(

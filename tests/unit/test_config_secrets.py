@@ -144,6 +144,12 @@ def test_no_message_repeats_a_secret(tmp_path, text):
         assert part not in shown
 
 
+def test_a_short_secret_in_an_ordinary_value_is_not_repeated(tmp_path):
+    assert ["marketsync.yaml:1:23: retention.journals: the value of the reference cannot be used here"] == told(
+        tmp_path, "retention: {journals: '${env:S}'}", environment={"S": "q7"}
+    )
+
+
 def test_a_literal_secret_is_not_repeated_either(tmp_path):
     text = """
     inbound: {bind: "127.0.0.1:9465", tokens: {erp: hunter2}}
