@@ -26,7 +26,7 @@ _SHARED_SIGNS = {
     "Fr.": frozenset({"CHF"}),
 }
 _UNIT = re.compile(r"([^\d.,+\-−]{0,4}?)\s*([+\-−]?\s*[\d.,][\d.,'’ \u00a0\u202f\u2009]*?-?)\s*([^\d.,\s]{0,8}\.?)")
-_ROUND_PRICE = re.compile(r"([0-9]),(?:-|–|—|--)$")
+_ROUND_PRICE = re.compile(r"(?<=[0-9]),(?:--|[-–—])(?=[^0-9]*$)")
 _GRAMS = {
     "g": Decimal(1), "gr": Decimal(1), "gramm": Decimal(1), "gram": Decimal(1), "grams": Decimal(1),
     "kg": Decimal(1000), "kilogramm": Decimal(1000), "kgs": Decimal(1000), "mg": Decimal("0.001"),
@@ -59,8 +59,8 @@ def is_currency(code: str) -> bool:
 
 
 def read_money(cell: str, currency: str, decimal: str, code: str = "bad_price") -> Money:
-    """An amount, with or without its currency ("9,99 €", "EUR 9.99", "1.299,-"); ``currency`` where it names none."""
-    text = _ROUND_PRICE.sub(r"\1", cell)
+    """An amount, with or without its currency ("9,99 €", "EUR 9.99", "1.299,- €"); ``currency`` where it names none."""
+    text = _ROUND_PRICE.sub(",00", cell)
     parts = _UNIT.fullmatch(text)
     if parts is None:
         raise BadCell(code, f"{shown(cell)} is no amount: write a number such as 9.99 or 9,99 EUR")

@@ -39,7 +39,7 @@ class _Text:
         # Rows with broken bytes are refused one by one where the file is plainly UTF-8.
         self.spoiled = blob.looked.nul and "16" not in encoding
         self._errors = "strict"
-        if blob.looked.broken and codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        if blob.looked.broken and blob.looked.encoding == encoding:
             self._errors, self.spoiled = "surrogateescape", True
 
     def lines(self) -> Iterator[str]:

@@ -42,10 +42,12 @@ def _documents(blob: Blob) -> Iterator[Document | RowProblem]:
                 continue
             if not isinstance(value, dict):
                 yield _bad(number, "it is no JSON object: write {...} on each line")
-            elif b"\\u0000" in line and "\0" in str(value):
+                continue
+            texts = dict(_flat(value, "", 1))
+            if b"\\u0000" in line and any("\0" in text for text in texts.values()):
                 yield _bad(number, "it contains a NUL character: remove it")
             else:
-                yield number, dict(_flat(value, "", 1))
+                yield number, texts
 
 
 def _bad(number: int, message: str) -> RowProblem:
@@ -53,14 +55,12 @@ def _bad(number: int, message: str) -> RowProblem:
 
 
 def _flat(value: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Names and texts; no field is nested deeper than _DEEPEST, and what is deeper is not read."""
     for key, part in value.items():
-        if isinstance(part, dict) and depth < _DEEPEST:
+        if isinstance(part, list):
+            simple = [each for each in part if not isinstance(each, dict | list)]
+            yield f"{prefix}{key}", LIST_SIGN.join(map(cell_text, simple))
+        elif not isinstance(part, dict):
+            yield f"{prefix}{key}", cell_text(part)
+        elif depth < _DEEPEST:
             yield from _flat(part, f"{prefix}{key}.", depth + 1)
-        elif isinstance(part, list):
-            yield f"{prefix}{key}", LIST_SIGN.join(map(_text, part))
-        else:
-            yield f"{prefix}{key}", _text(part)
-
-
-def _text(value: Any) -> str:
-    return orjson.dumps(value).decode() if isinstance(value, dict | list) else cell_text(value)

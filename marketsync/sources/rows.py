@@ -68,7 +68,8 @@ class RowReader:
         self._texts = [(c.index, c.field) for c in columns if c.field in TEXTS & fields]
         self._puts: list[tuple[int, str, str, bool, Put]] = [
             (column.index, column.name, column.field, column.field.split(".")[0] in SPEAKING, put)
-            for column in columns
+            # Availability only speaks where no column has told a number of pieces.
+            for column in sorted(columns, key=lambda column: column.field == "availability")
             if (put := putter(column, settings)) is not None
         ]
         self._fixed = {

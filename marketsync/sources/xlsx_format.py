@@ -1,6 +1,6 @@
 """Workbooks (.xlsx), through calamine. Cells keep their types, so a decimal is never mistaken for thousands.
 
-A sheet is held in memory while it is read: Excel's own limit (1,048,576 rows) and LARGEST bound it.
+A sheet is held in memory while it is read, about 2.3 times what it unpacks to: LARGEST bounds that.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from marketsync.sources.api import SourceError, SourceSettings
 from marketsync.sources.blob import Blob
 from marketsync.sources.table import Row, Table, cell_text
 
-LARGEST = 1 << 30  # bytes, unpacked: what is larger is no catalogue but a trap or a mistake
+LARGEST = 512 << 20  # bytes, unpacked: what is larger is a trap, or better kept as CSV
 
 
 def read_xlsx(blob: Blob, settings: SourceSettings) -> Table:
@@ -31,9 +31,7 @@ def read_xlsx(blob: Blob, settings: SourceSettings) -> Table:
         raise SourceError(f"{blob.name}: has no sheet {settings.sheet!r}; its sheets are {there}") from None
     except (CalamineError, ValueError, OSError) as error:
         raise SourceError(f"{blob.name}: is no workbook that can be read ({error}): save it again as .xlsx") from None
-    found = next(
-        ((number, row) for number, row in enumerate(sheet.iter_rows(), _first_row(sheet)) if any(map(_text, row))), None
-    )
+    found = next(((number, row) for number, row in enumerate(sheet.iter_rows(), 1) if any(map(_text, row))), None)
     if found is None:
         raise SourceError(f"{blob.name}: sheet {sheet.name!r} is empty: it needs column names and a row for each SKU")
     number, row = found
@@ -51,12 +49,8 @@ def _refuse_bomb(blob: Blob) -> None:
         raise SourceError(f"{blob.name}: unpacks to {size >> 20} MiB, more than {LARGEST >> 20}: split it, or use CSV")
 
 
-def _first_row(sheet: CalamineSheet) -> int:
-    return sheet.start[0] + 1 if sheet.start else 1
-
-
 def _rows(sheet: CalamineSheet, header_row: int, width: int) -> Iterator[Row | RowProblem]:
-    for number, row in enumerate(sheet.iter_rows(), _first_row(sheet)):
+    for number, row in enumerate(sheet.iter_rows(), 1):
         if number <= header_row:
             continue
         cells = [_text(cell) for cell in row[:width]]

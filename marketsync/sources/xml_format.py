@@ -46,7 +46,7 @@ def _documents(blob: Blob) -> Iterator[Document]:
         except ParseError as error:
             line, column = error.position
             raise SourceError(
-                f"{blob.name}:{line}:{column + 1}: the feed is cut off or damaged here ({error.msg.split(':')[0]}): "
+                f"{blob.name}:{line}:{column + 1}: the feed is cut off or damaged here ({str(error).partition(':')[0]}): "
                 "export it again"
             ) from None
         except DefusedXmlException:
