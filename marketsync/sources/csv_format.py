@@ -63,7 +63,7 @@ def _header(text: _Text, settings: SourceSettings) -> tuple[tuple[str, ...], str
     skipped = 0
     first = next(lines, "")
     stated = ""
-    if first.lower().startswith("sep=") and len(first.rstrip("\r\n")) == 5:  # a note from Excel to itself
+    if first.lower().startswith("sep=") and first.rstrip("\r\n")[4:] in _DELIMITERS:  # a note from Excel to itself
         skipped, stated = 1, first[4]
         first = next(lines, "")
     while first and not first.strip():
@@ -71,6 +71,8 @@ def _header(text: _Text, settings: SourceSettings) -> tuple[tuple[str, ...], str
         first = next(lines, "")
     if not first:
         raise SourceError(f"{text.name}: is empty: it needs a line with column names and a line for each SKU")
+    if settings.delimiter and settings.delimiter in '"\r\n ':
+        raise SourceError(f"delimiter: {settings.delimiter!r} cannot stand between cells: write ; or , or a tab")
     sample = [first, *(line for line, _ in zip(lines, range(200), strict=False))]
     lines.close()  # type: ignore[attr-defined]  # it is a generator
     delimiters = (settings.delimiter or stated,) if settings.delimiter or stated else _DELIMITERS

@@ -61,6 +61,12 @@ def test_excels_own_note_of_the_delimiter_is_obeyed(tmp_path):
     assert [(3, "stock", "bad_stock", "A", True)] == problems(records)
 
 
+@pytest.mark.parametrize("delimiter", ['"', "\n", " "])
+def test_a_delimiter_that_cannot_be_one_is_refused(tmp_path, delimiter):
+    with pytest.raises(SourceError, match="cannot stand between cells"):
+        read(tmp_path / "a.csv", TABLE, delimiter=delimiter)
+
+
 def test_rows_are_physical_lines_though_texts_break_over_lines(tmp_path):
     content = (
         'sku,title,price,stock\r\nA,"one\r\ntwo\r\nthree",1.00,1\r\n\r\nB,x,bad,1\r\nC,"a ""quoted"" word",1.00,-2\r\n'
