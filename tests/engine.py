@@ -64,18 +64,34 @@ class Engine:
     async def settle(self, seconds: float = 60.0, step: float = 0.5) -> None:
         """Ask for everything once, then turn the clock for so long while the dispatcher works."""
         self.ask_all()
+        await self.turn(seconds, step)
+
+    async def turn(self, seconds: float, step: float = 0.5) -> None:
+        """Turn the clock step by step, and let whatever it wakes come to its end or to its next sleep."""
         done = 0.0
         while done < seconds:
-            await self.dispatcher.idle()
+            await self._quiet()
             await self.clock.turn(step)
             done += step
-        await self.dispatcher.idle()
+        await self._quiet()
+
+    async def _quiet(self) -> None:
+        """Until nothing runs any more, or all that runs sleeps on the clock."""
+        while self.dispatcher.busy:
+            working = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            finished, _ = await asyncio.wait(working, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
+            if not finished:
+                return
 
     def ask_all(self) -> None:
         for name in self.house.sources:
             self.dispatcher.request(f"source:{name}", "ingest", "test")
         for name in self.house.accounts:
-            self.dispatcher.request(f"account:{name}", "orders", "test")
+            from marketsync.sync.work import TASKS
+            if "orders" in TASKS: self.dispatcher.request(f"account:{name}", "orders", "test")
+            else:
+                from marketsync.ledger import tasks
+                self.house.ledger.write_now(lambda conn: tasks.save_cursor(conn, f"account:{name}", "orders", None, pulled_from=self.clock.now()))
         for name in self.house.channels:
             for task in ("derive", "push", "confirm"):
                 self.dispatcher.request(f"channel:{name}", task, "test")

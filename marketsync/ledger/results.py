@@ -246,7 +246,7 @@ def _note(conn: Connection, request: ResultsRequest, told: Mapping[tuple[int, As
     notes: dict[int, dict[str, list[str]]] = {}
     for (offer_id, aspect), said in told.items():
         if said.result is not Result.APPLIED or said.code:
-            notes.setdefault(offer_id, {})[aspect] = [said.result, said.code, said.message[:500]]
+            notes.setdefault(offer_id, {})[aspect.value] = [said.result.value, said.code, said.message[:500]]
     if notes:
         conn.execute(
             text("UPDATE push_item SET results = :results WHERE batch_id = :batch AND offer_id = :offer"),

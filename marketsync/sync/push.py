@@ -287,9 +287,12 @@ async def push(
     run = _Run(house, channel, run_id, skus)
     await _find_lost_creates(house, channel)
     workers = max(1, channel.account.spec.concurrency)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(run.work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(run.work())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # the first ends the others
     if isinstance(run.report.error, QuotaSpent):
         run.report.wait((run.report.error.until - house.clock.now()).total_seconds())
     return run.report
