@@ -136,7 +136,7 @@ def due_by_lane(conn: Connection, channel_id: int, now: int, ceiling: int) -> di
     """How many offers are due per lane, counted up to ``ceiling``."""
     sql = text(
         "SELECT COUNT(*) FROM (SELECT 1 FROM offer WHERE channel_id = :channel AND lane = :lane AND due_at <= :now"
-        " LIMIT :ceiling) AS some"
+        " LIMIT :ceiling) AS counted"
     )
     return {
         lane: conn.execute(sql, {"channel": channel_id, "lane": int(lane), "now": now, "ceiling": ceiling}).scalar_one()
