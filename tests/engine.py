@@ -16,6 +16,7 @@ from marketsync.ledger import channels, migrate
 from marketsync.sync.dispatcher import LocalDispatcher
 from marketsync.sync.live import House
 from marketsync.sync.push import recover
+from marketsync.sync.tasks import TASKS
 from marketsync.sync.work import TaskSummary, Work
 from marketsync.testing.clock import TurnedClock
 from marketsync.testing.sandbox import in_process
@@ -47,7 +48,7 @@ class Engine:
 
     def __init__(self, house: House, markets: Mapping[str, Market], clock: TurnedClock) -> None:
         self.house, self.markets, self.clock = house, markets, clock
-        self.work = Work(house)
+        self.work = Work(house, TASKS)
         self.summaries: list[TaskSummary] = []
         self.work.summaries = self.summaries.append
         self.dispatcher = LocalDispatcher(self.work.run, clock)
@@ -87,11 +88,7 @@ class Engine:
         for name in self.house.sources:
             self.dispatcher.request(f"source:{name}", "ingest", "test")
         for name in self.house.accounts:
-            from marketsync.sync.work import TASKS
-            if "orders" in TASKS: self.dispatcher.request(f"account:{name}", "orders", "test")
-            else:
-                from marketsync.ledger import tasks
-                self.house.ledger.write_now(lambda conn: tasks.save_cursor(conn, f"account:{name}", "orders", None, pulled_from=self.clock.now()))
+            self.dispatcher.request(f"account:{name}", "orders", "test")
         for name in self.house.channels:
             for task in ("derive", "push", "confirm"):
                 self.dispatcher.request(f"channel:{name}", task, "test")

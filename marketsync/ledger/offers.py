@@ -174,3 +174,16 @@ def resend(conn: Connection, channel_id: int, skus: Sequence[str] | None, now: i
     count = conn.execute(text(f"UPDATE offer SET {', '.join(sets)} WHERE {where}"), values).rowcount
     conn.execute(text(refresh(conn.dialect.name, where)), {k: v for k, v in values.items() if k in {"channel", "skus"}})
     return count
+
+
+def manage(conn: Connection, channel_id: int, managed: int, limit: int) -> int:
+    """Set which aspects we write, on offers where that differs. Returns how many; fewer than ``limit`` are the last."""
+    sql = "SELECT id FROM offer WHERE channel_id = :channel AND managed <> :managed ORDER BY id LIMIT :limit"
+    values = {"channel": channel_id, "managed": managed, "limit": limit}
+    ids = list(conn.execute(text(sql), values).scalars())
+    if ids:
+        chosen = {"ids": listed(conn, ids)}
+        where = among(conn, "id", "ids")
+        conn.execute(text(f"UPDATE offer SET managed = :managed WHERE {where}"), {**chosen, "managed": managed})
+        conn.execute(text(refresh(conn.dialect.name, where)), chosen)
+    return len(ids)

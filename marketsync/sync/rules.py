@@ -47,7 +47,9 @@ class ChannelRules:
         self.listing: Callable[[Item, Item | None], tuple[dict[str, Any], tuple[str, ...]]] = compile_listing_document(
             channel.listing
         )
-        self.managed = self._managed(config, row)
+        self._master = any(source.channel == name for source in config.sources.values())
+        self.managed = 0
+        self.take(row.takes)
         self.hash = self._hash(config, channel)
         self._schedule = channel.schedule
         self._zone: ZoneInfo = config.time_zone
@@ -55,14 +57,14 @@ class ChannelRules:
         self._stocks: dict[int, Wanted] = {}
         self._locations = frozenset(channel.stock.locations)
 
-    def _managed(self, config: Config, row: ChannelRow) -> int:
-        """The aspects we write: those adopted that the adapter can write; stock not where the shop is its master."""
+    def take(self, takes: int) -> None:
+        """We write the aspects adopted that the adapter can write; not the stock where the shop is its master."""
         writable = frozenset().union(*(operation.aspects for operation in self.spec.operations))
-        bits = row.takes & sum(BITS[aspect] for aspect in writable)
-        if any(source.channel == self.name for source in config.sources.values()):
+        bits = takes & sum(BITS[aspect] for aspect in writable)
+        if self._master:
             bits &= ~BITS[Aspect.STOCK]
         zero = any(op.urgent and Aspect.STOCK in op.aspects for op in self.spec.operations)
-        return bits | (ZERO_DOOR if zero else 0)
+        self.managed = bits | (ZERO_DOOR if zero else 0)
 
     def _hash(self, config: Config, channel: Channel) -> bytes:
         """Stands for everything that derive depends on: when it changes, the channel's offers are derived anew."""

@@ -3,25 +3,20 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 
 from sqlalchemy import Connection
 
-from marketsync.adapter.api import ConfirmsPushes, PushesOffers, ReadsOffers
 from marketsync.adapter.errors import MarketsyncError
 from marketsync.ledger import channels as channel_store
-from marketsync.ledger import desired, offers, tasks
+from marketsync.ledger import tasks
 from marketsync.ledger.channels import ChannelRow
-from marketsync.ledger.gateway import Rank
 from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
 from marketsync.ledger.types import micros
-from marketsync.sync import confirm, derive, ingest, push, reconcile
 from marketsync.sync.dispatcher import Dispatcher
 from marketsync.sync.live import House, LiveAccount, LiveChannel
 from marketsync.sync.verdict import Verdict, verdict
 
-SWEEP = 250
 TASK_ISSUES = ("consent_expired", "auth_refused", "account_suspended", "blocked", "unexpected_reply", "task_failed")
 
 
@@ -49,11 +44,15 @@ class TaskSummary:
     seconds: float
 
 
+Task = Callable[["Work", str, int], Awaitable[Done]]  # (work, owner, run id)
+
+
 class Work:
     """Runs tasks on a house. ``dispatcher`` gets what follows from them."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, tasks: Mapping[str, Task]) -> None:
         self.house = house
+        self.tasks = tasks
         self.dispatcher: Dispatcher | None = None
         self.summaries: Callable[[TaskSummary], None] | None = None
 
@@ -65,7 +64,7 @@ class Work:
 
     async def summary(self, owner: str, task: str, reason: str) -> TaskSummary:
         house = self.house
-        run = TASKS[task]
+        run = self.tasks[task]
         state = await house.ledger.read(partial(tasks.load, owner=owner, task=task))
         now = house.clock.now()
         if state.not_before is not None and state.not_before > now and reason != "by hand":
@@ -166,142 +165,3 @@ def _told(error: BaseException | None) -> str:
     if error is None:
         return ""
     return str(error) if isinstance(error, MarketsyncError) else f"{type(error).__name__}"
-
-
-# ------------------------------------------------------------------------------------------------ the tasks
-
-
-async def _ingest(work: Work, owner: str, _run_id: int) -> Done:
-    plan = work.house.sources[owner.partition(":")[2]]
-    report = await ingest.ingest(work.house, plan)
-    done = Done(report.totals)
-    for name in report.derived.changed:
-        done.then(f"channel:{name}", "push")
-    return done
-
-
-async def _derive(work: Work, owner: str, _run_id: int) -> Done:
-    """Sale prices that start or end, rules that changed, offers that left long enough ago."""
-    house, channel = work.house, work.channel(owner)
-    row = await work.row(channel)
-    changed = 0
-    if row.rules_hash != channel.rules.hash:
-        changed += await _sweep(house, channel)
-    changed += await _withdraw(house, channel)
-    done = Done({"offers": changed})
-    if changed:
-        done.then(owner, "push")
-    return done
-
-
-async def _sweep(house: House, channel: LiveChannel) -> int:
-    """Derive every offer of a channel anew, a page per transaction; a crash begins again."""
-    changed, after, now = 0, "", house.clock.now()
-    while True:
-        derived, after = await house.ledger.write(
-            partial(derive.sweep, rules=channel.rules, after=after, limit=SWEEP, order=house.order, now=now), Rank.BULK
-        )
-        changed += sum(derived.changed.values())
-        if not after:
-            break
-    while True:
-        count, after = await house.ledger.write(
-            partial(derive.sweep_orphans, rules=channel.rules, after=after, limit=SWEEP, now=now), Rank.BULK
-        )
-        changed += count
-        if not after:
-            break
-    await house.ledger.write(partial(channel_store.keep_rules, channel_id=channel.id, rules_hash=channel.rules.hash))
-    return changed
-
-
-async def _withdraw(house: House, channel: LiveChannel) -> int:
-    wait = channel.config.withdraw_after
-    if wait is None:
-        return 0
-    now = house.clock.now()
-    count = 0
-    while True:
-        ids = await house.ledger.write(
-            partial(desired.withdraw_left, channel_id=channel.id, before=micros(now - wait), now=micros(now), limit=SWEEP),
-            Rank.BULK,
-        )  # fmt: skip
-        count += len(ids)
-        if len(ids) < SWEEP:
-            return count
-
-
-async def _sales(work: Work, _owner: str, _run_id: int) -> Done:
-    """Items whose sale price has just started or ended."""
-    house, done, changed = work.house, Done(), 0
-    while True:
-        now = house.clock.now()
-        derived, items = await house.ledger.write(
-            partial(derive.derive_due, channels=house.rules, order=house.order, now=now, limit=SWEEP), Rank.BULK
-        )
-        for name, count in derived.changed.items():
-            changed += count
-            done.then(f"channel:{name}", "push")
-        if items < SWEEP:
-            break
-    done.counts = {"offers": changed}
-    return done
-
-
-async def _push(work: Work, owner: str, run_id: int) -> Done:
-    channel = work.channel(owner)
-    if not isinstance(channel.adapter, PushesOffers) or (await work.row(channel)).state != "active":
-        return Done()
-    report = await push.push(work.house, channel, run_id=run_id)
-    done = Done(report.totals, error=report.error)
-    if report.wants_pull:
-        done.then(f"account:{channel.account.name}", "orders")
-    if report.again_in is not None:
-        done.then(owner, "push", report.again_in)
-    elif report.error is None:
-        due = await work.house.ledger.read(partial(offers.next_due, channel_id=channel.id))
-        now = micros(work.house.clock.now())
-        if due is not None and due > now:
-            done.then(owner, "push", (due - now) / 1e6)
-    ask = await work.house.ledger.read(partial(offers.next_ask, channel_id=channel.id))
-    if ask is not None:
-        done.then(owner, "confirm", max(0.01, (ask - micros(work.house.clock.now())) / 1e6))
-    return done
-
-
-async def _confirm(work: Work, owner: str, _run_id: int) -> Done:
-    channel = work.channel(owner)
-    if not isinstance(channel.adapter, ConfirmsPushes):
-        return Done()
-    report = await confirm.confirm(work.house, channel)
-    done = Done(report.totals)
-    if report.again_in is not None:
-        done.then(owner, "confirm", max(0.01, report.again_in))
-    if report.counts:
-        done.then(owner, "push")
-    return done
-
-
-async def _reconcile(work: Work, owner: str, _run_id: int) -> Done:
-    channel = work.channel(owner)
-    if not isinstance(channel.adapter, ReadsOffers):
-        return Done()
-    row = await work.row(channel)
-    report = await reconcile.reconcile(work.house, channel, observing=row.state == "observing")
-    done = Done(report.totals)
-    if report.drifted or report.lower or report.missing:
-        done.then(f"account:{channel.account.name}", "orders")
-        done.then(owner, "push")
-    return done
-
-
-Task = Callable[[Work, str, int], Awaitable[Done]]
-TASKS: dict[str, Task] = {
-    "ingest": _ingest,
-    "derive": _derive,
-    "sales": _sales,
-    "push": _push,
-    "confirm": _confirm,
-    "reconcile": _reconcile,
-}
-GRACE = timedelta(seconds=20)  # a stop lets running tasks finish for so long
