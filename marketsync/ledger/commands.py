@@ -58,7 +58,7 @@ _INSERT = text(
     " ON CONFLICT (key) DO NOTHING"
 )
 _INTEND = text(
-    "UPDATE order_command SET state = 'sent', attempts = attempts + 1, next_attempt = :now, payload = :payload"
+    "UPDATE order_command SET state = 'sent', attempts = attempts + 1, next_attempt = :look_up, payload = :payload"
     " WHERE id = :id"
 )
 _END = text(
@@ -102,15 +102,20 @@ def close_acknowledged(conn: Connection, order_ids: Sequence[int], now: datetime
         conn.execute(text(sql), {"now": micros(now), "orders": listed(conn, sorted(order_ids))})
 
 
-def due_commands(conn: Connection, account_id: int, now: datetime, limit: int) -> list[CommandRow]:
-    """Commands whose time has come, oldest first: to send (due) or to look up (sent). Only of active channels."""
+def due_commands(conn: Connection, account_id: int, kind: str, now: datetime, limit: int) -> list[CommandRow]:
+    """Commands whose time has come, oldest first: to send (due) or to look up (sent). Only of active channels.
+
+    Nothing else is told of an order whose acknowledgement is still on its way.
+    """
     sql = (
         "SELECT c.id, c.order_id, ch.name AS channel, c.kind, c.state, c.attempts, c.key, c.payload,"
         " o.channel_order_id, o.extra FROM order_command c JOIN sales_order o ON o.id = c.order_id"
         " JOIN channel ch ON ch.id = o.channel_id WHERE c.account_id = :account AND c.next_attempt <= :now"
-        " AND ch.state = 'active' ORDER BY c.id LIMIT :limit"
+        " AND c.kind = :kind AND ch.state = 'active' AND (c.kind = 'acknowledge' OR NOT EXISTS (SELECT 1"
+        " FROM order_command a WHERE a.order_id = c.order_id AND a.kind = 'acknowledge' AND a.state IN ('due', 'sent')))"
+        " ORDER BY c.id LIMIT :limit"
     )
-    rows = conn.execute(text(sql), {"account": account_id, "now": micros(now), "limit": limit})
+    rows = conn.execute(text(sql), {"account": account_id, "kind": kind, "now": micros(now), "limit": limit})
     return [_row(row) for row in rows]
 
 
@@ -130,8 +135,9 @@ def next_command(conn: Connection, account_id: int) -> int | None:
     return conn.execute(text(sql), {"account": account_id}).scalar()
 
 
-def intend(conn: Connection, rows: Sequence[CommandRow], now: datetime) -> list[CommandRow]:
-    """Write down that these are about to be sent. From the COMMIT on, nobody knows whether they happened.
+def intend(conn: Connection, rows: Sequence[CommandRow], look_up: datetime) -> list[CommandRow]:
+    """Write down that these are about to be sent. From the COMMIT on, nobody knows whether they happened: where no
+    result follows, they are looked up from ``look_up`` on.
 
     The first time, the quantities of their lines are kept beside them: a result that comes late is counted from there,
     also where a pull has told of it meanwhile.
@@ -147,7 +153,11 @@ def intend(conn: Connection, rows: Sequence[CommandRow], now: datetime) -> list[
     conn.execute(
         _INTEND,
         [
-            {"id": row.id, "now": micros(now), "payload": document(conn, payload_of(row.command) | {"base": row.base})}
+            {
+                "id": row.id,
+                "look_up": micros(look_up),
+                "payload": document(conn, payload_of(row.command) | {"base": row.base}),
+            }
             for row in intended
         ],
     )

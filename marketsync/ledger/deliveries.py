@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from marketsync.ledger.order_context import OrderContext
+from marketsync.domain.ownership import StockPolicy
 from marketsync.ledger.reservations import fall_delivered
 from marketsync.ledger.sql import among, listed
 from marketsync.ledger.types import micros
@@ -96,14 +96,16 @@ def next_delivery(conn: Connection, sink: str) -> int | None:
     return conn.execute(text(sql), {"sink": sink}).scalar()
 
 
-def record_deliveries(conn: Connection, sink: str, outcomes: Sequence[Delivered], ctx: OrderContext) -> None:
+def record_deliveries(
+    conn: Connection, sink: str, outcomes: Sequence[Delivered], stock: StockPolicy, now: datetime
+) -> None:
     """Note what became of attempts. Once every sink has an order's newest revision, what it holds has fallen."""
-    now = micros(ctx.now)
+    at = micros(now)
     arrived = [outcome for outcome in outcomes if outcome.retry_at is None]
     if arrived:
-        rows = [{"order_id": o.order_id, "sink": sink, "revision": o.revision, "now": now} for o in arrived]
+        rows = [{"order_id": o.order_id, "sink": sink, "revision": o.revision, "now": at} for o in arrived]
         conn.execute(_ARRIVED, rows)
-        fall_delivered(conn, _complete(conn, [outcome.order_id for outcome in arrived]), ctx)
+        fall_delivered(conn, _complete(conn, [outcome.order_id for outcome in arrived]), stock, now)
     failed = [
         {
             "order_id": outcome.order_id, "sink": sink, "revision": outcome.revision, "error": outcome.error[:500],

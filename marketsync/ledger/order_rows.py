@@ -62,6 +62,14 @@ def load_orders(conn: Connection, account_id: int, order_ids: Iterable[str]) -> 
     return {row.order.order_id: row for row in _load(conn, sql, values)}
 
 
+def known_orders(conn: Connection, account_id: int, order_ids: Sequence[str]) -> set[str]:
+    """Those of the channel order ids that are stored."""
+    sql = "SELECT channel_order_id FROM sales_order WHERE account_id = :account AND " + among(
+        conn, "channel_order_id", "orders"
+    )
+    return set(conn.execute(text(sql), {"account": account_id, "orders": listed(conn, order_ids)}).scalars())
+
+
 def load_by_id(conn: Connection, ids: Iterable[int]) -> dict[int, OrderRow]:
     """The stored orders with these row ids, by these; locked where several may write."""
     sql = _SELECT + among(conn, "id", "ids")

@@ -11,13 +11,14 @@ ORDER      every piece not cancelled is held, and has fallen at once
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, auto
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from marketsync.domain.ownership import FallsAt, LocationPolicy, Owner
+from marketsync.domain.ownership import FallsAt, LocationPolicy, Owner, StockPolicy
 from marketsync.ledger.lines import Components
 from marketsync.ledger.order_context import OrderChannel, OrderContext
 from marketsync.ledger.sql import among, listed
@@ -234,9 +235,9 @@ def _causes(conn: Connection, short: Mapping[tuple[str, str], Sequence[Demand]])
     return causes
 
 
-def fall_delivered(conn: Connection, order_ids: Sequence[int], ctx: OrderContext) -> None:
+def fall_delivered(conn: Connection, order_ids: Sequence[int], stock: StockPolicy, now: datetime) -> None:
     """All sinks have these orders: where figures fall at delivery, what they hold has fallen now."""
-    places = [place for place, policy in ctx.stock.locations.items() if policy.falls_at is FallsAt.DELIVERY]
+    places = [place for place, policy in stock.locations.items() if policy.falls_at is FallsAt.DELIVERY]
     if not places or not order_ids:
         return
     sql = (
@@ -244,5 +245,5 @@ def fall_delivered(conn: Connection, order_ids: Sequence[int], ctx: OrderContext
         + among(conn, "location", "places")
         + f" AND line_id IN (SELECT id FROM order_line WHERE {among(conn, 'order_id', 'orders')})"
     )
-    values = {"now": micros(ctx.now), "places": listed(conn, places), "orders": listed(conn, sorted(order_ids))}
+    values = {"now": micros(now), "places": listed(conn, places), "orders": listed(conn, sorted(order_ids))}
     conn.execute(text(sql), values)
