@@ -1,7 +1,7 @@
 """Builds the house: ledger, accounts with their connections, channels with adapters and rules, sources."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import structlog
 from marketsync.adapter.api import AdapterContext
 from marketsync.adapter.clock import Clock, SystemClock
 from marketsync.config.models import Config
+from marketsync.config.models import Sink as SinkSettings
 from marketsync.config.source_settings import SourceSettings
 from marketsync.daemon.adapters import adapter_class
+from marketsync.daemon.lease import leased
 from marketsync.daemon.stores import LedgerBuckets, LedgerTokens
 from marketsync.domain.ownership import FallsAt, LocationPolicy, Owner, StockPolicy
 from marketsync.ledger import channels as channel_store
@@ -22,7 +24,11 @@ from marketsync.ledger.epochs import next_epoch
 from marketsync.ledger.gateway import Ledger
 from marketsync.ledger.lock import DaemonLock
 from marketsync.ledger.vault import Vault
+from marketsync.sinks.api import Sink
+from marketsync.sinks.folder import FolderSink
+from marketsync.sinks.webhook import WebhookSink
 from marketsync.sources.api import Source, open_source
+from marketsync.sync.channel_source import ChannelSource
 from marketsync.sync.live import House, LiveAccount, LiveChannel, SourcePlan
 from marketsync.sync.rules import ChannelRules
 from marketsync.telemetry.metrics import Metrics
@@ -62,29 +68,38 @@ async def open_house(
     """
     clock = clock or SystemClock()
     url = config.ledger.get_secret_value()
-    held = DaemonLock(url) if lock else None
-    try:
+    async with AsyncExitStack() as leaves:
+        if lock:
+            leaves.callback(DaemonLock(url).release)
         migrate.check(url)
         ledger = Ledger(url, Vault(config.key.get_secret_value()))
+        leaves.callback(ledger.close)
+        epoch = 0
+        if lock:
+            epoch = await ledger.write(next_epoch)
+            if not ledger.sqlite:
+                epoch = (await leaves.enter_async_context(leased(ledger, clock))).epoch
+        house = House(ledger, clock, metrics or Metrics(clock), structlog.get_logger("marketsync"))
+        await furnish(house, config, base, epoch=epoch, transports=transports)
         try:
-            house = House(ledger, clock, metrics or Metrics(clock), structlog.get_logger("marketsync"))
-            epoch = await ledger.write(next_epoch) if lock else 0
-            await furnish(house, config, base, epoch=epoch, transports=transports)
-            try:
-                yield house
-            finally:
-                await close_accounts(house.accounts.values())
+            yield house
         finally:
-            ledger.close()
-    finally:
-        if held is not None:
-            held.release()
+            await close_accounts(house.accounts.values())
 
 
 async def furnish(
-    house: House, config: Config, base: Path, *, epoch: int, transports: Transports | None = None
+    house: House,
+    config: Config,
+    base: Path,
+    *,
+    epoch: int,
+    transports: Transports | None = None,
+    keep: Collection[str] = (),
 ) -> None:
-    """Give a house everything that the configuration names; what it had before is not closed."""
+    """Give a house everything that the configuration names.
+
+    Accounts in ``keep`` stay connected; the others that it had before are for the caller to close.
+    """
     now = house.clock.now()
     accounts = {name: account.adapter for name, account in config.accounts.items()}
     channels = {
@@ -100,11 +115,27 @@ async def furnish(
         for name, settings in config.sources.items()
         if settings.kind != "channel"
     }
+    house.sinks = {name: _sink(settings, house.clock) for name, settings in config.sinks.items()}
+    kept = {name: house.accounts[name] for name in keep if name in house.accounts}
     house.accounts = {
-        name: _account(house, config, name, rows, epoch, transports)
+        name: _kept(house, config, kept[name], rows)
+        if name in kept
+        else _account(house, config, name, rows, epoch, transports)
         for name in config.accounts
         if config.channels_of(name)
     }
+    for name, settings in config.sources.items():
+        if settings.channel in house.channels:
+            source = ChannelSource(name, house.channels[settings.channel], settings.location, house.clock)
+            house.sources[name] = _plan(name, settings, source)
+
+
+def _kept(house: House, config: Config, account: LiveAccount, rows: Mapping[str, ChannelRow]) -> LiveAccount:
+    """An account of which nothing changed keeps its connection; its channels get the rules of today."""
+    for name, channel in account.channels.items():
+        channel.config = config.channels[name]
+        channel.rules = ChannelRules(name, config, account.spec, rows[name], house.clock.now())
+    return account
 
 
 def _storefront(adapter: str, settings: Any) -> str:
@@ -166,6 +197,14 @@ async def close_accounts(accounts: Any) -> None:
         for channel in account.channels.values():
             await channel.adapter.aclose()
         await account.http.aclose()
+
+
+def _sink(settings: SinkSettings, clock: Clock) -> Sink:
+    if settings.folder is not None:
+        return FolderSink(Path(settings.folder))
+    assert settings.webhook is not None
+    assert settings.secret is not None
+    return WebhookSink(settings.webhook, settings.secret.get_secret_value(), clock)
 
 
 def _order(sources: Mapping[str, SourceSettings]) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ class Ledger:
         self.vault = vault
         self.sqlite = is_sqlite(url)
         self.stats = WriteStats()
+        self.fence: Fence | None = None  # under which every write of this process stands
         writers = 1 if self.sqlite else 4
         self._write_engine: Engine = write_engine(url, connections=writers)
         self._read_engine: Engine = read_engine(url)
@@ -113,7 +114,7 @@ class Ledger:
     def _submit(self, run: Callable[[Connection], T], rank: Rank, fence: Fence | None) -> "Future[T]":
         future: Future[T] = Future()
         self.stats.waiting[rank] += 1
-        job = _Job(rank, next(self._order), run, future, fence)
+        job = _Job(rank, next(self._order), run, future, fence or self.fence)
         (self._jobs if rank is Rank.BULK else self._urgent).put(job)
         return future
 

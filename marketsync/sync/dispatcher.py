@@ -36,12 +36,17 @@ class LocalDispatcher:
         self._again: dict[Key, str] = {}
         self._timers: dict[Key, tuple[float, asyncio.Task[None]]] = {}
         self._closed = False
+        self._held: dict[Key, str] = {}  # asked for while their owner was being replaced
+        self._quiet: frozenset[str] = frozenset()
 
     def request(self, owner: str, task: str, reason: str) -> None:
         if self._closed:
             return
         key = (owner, task)
         self._drop_timer(key)
+        if owner in self._quiet:
+            self._held[key] = reason
+            return
         if key in self._running:
             self._again[key] = reason
             return
@@ -87,6 +92,18 @@ class LocalDispatcher:
         """Wait until nothing runs; timers may still be set."""
         while self._running:
             await asyncio.wait(list(self._running.values()))
+
+    async def quiesce(self, owners: frozenset[str]) -> None:
+        """Start nothing more of these owners, and wait until what runs of them is done."""
+        self._quiet |= owners
+        while running := [work for key, work in self._running.items() if key[0] in owners]:
+            await asyncio.wait(running)
+
+    def resume(self, owners: frozenset[str]) -> None:
+        """Go on with these owners, and with what was asked for meanwhile."""
+        self._quiet -= owners
+        for key in [key for key in self._held if key[0] in owners]:
+            self.request(*key, self._held.pop(key))
 
     def forget(self, owner: str) -> None:
         """Cancel the timers of an owner that is gone."""

@@ -10,6 +10,7 @@ from marketsync.adapter.clock import Clock
 from marketsync.config.models import Channel, Config
 from marketsync.domain.ownership import LocationPolicy, StockPolicy
 from marketsync.ledger.gateway import Ledger
+from marketsync.sinks.api import Sink
 from marketsync.sources.api import Source
 from marketsync.sync.rules import ChannelRules
 from marketsync.telemetry.metrics import Metrics
@@ -87,6 +88,7 @@ class House:
     order: Sequence[str] = ()  # sources, the most important last
     policy: StockPolicy = field(default_factory=lambda: StockPolicy({}))
     sources: dict[str, SourcePlan] = field(default_factory=dict)
+    sinks: dict[str, Sink] = field(default_factory=dict)
     config: Config | None = None
 
     @property

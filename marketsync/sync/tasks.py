@@ -8,8 +8,10 @@ from marketsync.ledger import channels as channel_store
 from marketsync.ledger import desired, offers
 from marketsync.ledger.gateway import Rank
 from marketsync.ledger.order_context import Stored
+from marketsync.ledger.purge import purge
 from marketsync.ledger.types import micros
-from marketsync.sync import commands, completeness, confirm, derive, ingest, orders, push, reconcile, returns
+from marketsync.sinks.api import SinkError
+from marketsync.sync import commands, completeness, confirm, deliver, derive, ingest, orders, push, reconcile, returns
 from marketsync.sync.adopt import manage
 from marketsync.sync.live import House, LiveAccount, LiveChannel
 from marketsync.sync.work import Done, Task, Work
@@ -191,6 +193,25 @@ async def _completeness(work: Work, owner: str, _run_id: int) -> Done:
     return done
 
 
+async def _deliver(work: Work, owner: str, _run_id: int) -> Done:
+    name = owner.partition(":")[2]
+    report = await deliver.deliver(work.house, name, work.house.sinks[name])
+    done = Done(report.totals)
+    if report.error:
+        done.error = SinkError(report.error, retryable=True)
+    if report.again_in is not None:
+        done.then(owner, "deliver", report.again_in)
+    return done
+
+
+async def _purge(work: Work, _owner: str, _run_id: int) -> Done:
+    house = work.house
+    assert house.config is not None
+    rows = await purge(house.ledger, house.clock.now(), house.config.retention.journals)
+    house.metrics.purged(rows)
+    return Done(rows)
+
+
 TASKS: Mapping[str, Task] = {
     "ingest": _ingest,
     "derive": _derive,
@@ -202,4 +223,6 @@ TASKS: Mapping[str, Task] = {
     "returns": _returns,
     "commands": _commands,
     "completeness": _completeness,
+    "deliver": _deliver,
+    "purge": _purge,
 }
