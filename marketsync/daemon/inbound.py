@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from marketsync.adapter.api import ReceivesWebhooks, WebhookCall
 from marketsync.sync.dispatcher import Dispatcher
@@ -63,7 +64,7 @@ async def _folder(work: Work, _owner: str, _run_id: int) -> Done:
     assert house.config is not None
     if house.config.shipments is None:
         return Done()
-    taken = await take_folder(house, house.config.shipments, read_documents)
+    taken = await take_folder(house, Path(house.config.shipments), read_documents)
     done = Done(taken.totals)
     for account in sorted(taken.accounts):
         done.then(f"account:{account}", "commands")

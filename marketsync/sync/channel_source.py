@@ -20,7 +20,8 @@ class ChannelSource:
         """What the channel shows now. Raises SourceError where it cannot be read."""
         if not isinstance(self._channel.adapter, ReadsOffers):
             raise SourceError(f"source {self._name}: the channel {self._channel.name} cannot be read")
-        began, digest, rows = self._clock.now(), blake2b(digest_size=16), []
+        began, digest = self._clock.now(), blake2b(digest_size=16)
+        rows: list[SourceRow] = []
         try:
             async for seen in self._channel.adapter.offers():
                 if seen.stock is not None:
