@@ -1,7 +1,7 @@
 """Who bought: sealed, apart from the order's numbers, and gone when its time is over."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,11 @@ class BuyerRow:
 
     def document(self) -> dict[str, Any]:
         """What is sealed."""
-        return {"buyer": asdict(self.buyer), "billing": None if self.billing is None else asdict(self.billing)}
+        return {"buyer": _fields(self.buyer), "billing": None if self.billing is None else _fields(self.billing)}
+
+
+def _fields(address: Address) -> dict[str, str]:
+    return {name: getattr(address, name) for name in Address.__slots__}  # asdict copies deeply, ten times slower
 
 
 def put_buyers(conn: Connection, vault: Vault, rows: Sequence[BuyerRow]) -> None:

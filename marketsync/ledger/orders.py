@@ -293,7 +293,8 @@ def _write_buyers(conn: Connection, reads: Sequence[_Read], buyers: Mapping[int,
             continue
         expiry = expires_at(read.after, read.channel, ctx)
         row = BuyerRow(read.id, buyer, read.order.billing, expiry)
-        if row.document() != buyers.get(read.id) and (expiry is None or expiry > ctx.now):
+        known = buyers.get(read.id)
+        if (known is None or known != row.document()) and (expiry is None or expiry > ctx.now):
             rows.append(row)
     put_buyers(conn, ctx.vault, rows)
 
