@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from marketsync.adapter.content import Aspect
-from marketsync.domain.content import ABSENT
+from marketsync.domain.content import ABSENT, Document, canonical, text_hash
 from marketsync.ledger.outbox import BITS, Lane, refresh
-from marketsync.ledger.sql import among, document, listed, many
+from marketsync.ledger.sql import among, listed, many
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,16 @@ class StoredOffer:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One aspect of one offer as it should be."""
+    """One aspect of one offer as it should be: its hash, and its document as canonical JSON text."""
 
     hash: bytes
-    content: dict[str, Any] | None
+    content: str
+
+
+def wanted(content: Document, mapping_version: int) -> Wanted:
+    """A document as one version of an adapter's mapping writes it; packed once, for the hash and for the row."""
+    packed = canonical(content)
+    return Wanted(text_hash(packed, mapping_version), packed.decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ def write(
             "channel": channel_id, "managed": managed, "now": now, "absent": ABSENT, "lane": int(lane), "due_at": due,
             **{f"{aspect}_due": at for aspect, at in dues.items()},
         }  # fmt: skip
-        many(conn, _INSERT, [common | _new_row(conn, offer) for offer in changes.new])
+        many(conn, _INSERT, [common | _new_row(offer) for offer in changes.new])
     touched: set[int] = set()
     touched |= _write_aspect(conn, Aspect.LISTING, changes.listing, dues, now)
     touched |= _write_aspect(conn, Aspect.PRICE, changes.price, dues, now)
@@ -170,13 +176,13 @@ def bring_up(conn: Connection, ids: Iterable[int]) -> None:
         conn.execute(text(refresh(conn.dialect.name, among(conn, "id", "ids"))), {"ids": listed(conn, chosen)})
 
 
-def _new_row(conn: Connection, offer: NewOffer) -> dict[str, Any]:
+def _new_row(offer: NewOffer) -> dict[str, Any]:
     return {
         "sku": offer.sku, "item_sku": offer.item_sku, "family": offer.family, "stock_key": offer.stock_key,
         "quantity": offer.quantity, "basis": offer.basis,
-        "listing": offer.listing.hash, "listing_content": document(conn, offer.listing.content),
-        "price": offer.price.hash, "price_content": document(conn, offer.price.content),
-        "stock": offer.stock.hash, "stock_content": document(conn, offer.stock.content),
+        "listing": offer.listing.hash, "listing_content": offer.listing.content,
+        "price": offer.price.hash, "price_content": offer.price.content,
+        "stock": offer.stock.hash, "stock_content": offer.stock.content,
     }  # fmt: skip
 
 
@@ -196,7 +202,7 @@ def _write_aspect(
             conn,
             f"UPDATE offer SET {_sets(aspect)} WHERE id = :id",
             [
-                {"id": offer_id, "hash": wanted.hash, "content": document(conn, wanted.content),
+                {"id": offer_id, "hash": wanted.hash, "content": wanted.content,
                  "due": dues[aspect], "now": now}
                 for offer_id, wanted in rows
             ],
@@ -211,7 +217,7 @@ def _write_stock(conn: Connection, rows: Sequence[tuple[int, Wanted, int, int]],
             f"UPDATE offer SET {_sets(Aspect.STOCK)}, stock_quantity = :quantity, stock_basis = :basis,"
             " zero_sent = 0 WHERE id = :id",
             [
-                {"id": offer_id, "hash": wanted.hash, "content": document(conn, wanted.content), "due": due,
+                {"id": offer_id, "hash": wanted.hash, "content": wanted.content, "due": due,
                  "now": now, "quantity": quantity, "basis": basis}
                 for offer_id, wanted, quantity, basis in sorted(rows, key=lambda row: row[0])
             ],

@@ -13,18 +13,17 @@ from sqlalchemy import Connection
 from marketsync.adapter.content import Aspect, Price, Stock
 from marketsync.adapter.money import Money
 from marketsync.domain.availability import available, kit, shown, spread
-from marketsync.domain.content import ABSENT, content_hash, to_document
+from marketsync.domain.content import ABSENT, to_document
 from marketsync.domain.item import Item
 from marketsync.domain.listing_map import Components, renamed
 from marketsync.ledger import desired
 from marketsync.ledger import items as item_store
-from marketsync.ledger.desired import Changes, NewOffer, StoredOffer, Wanted
+from marketsync.ledger.desired import Changes, NewOffer, StoredOffer, Wanted, wanted
 from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
-from marketsync.ledger.stock import Level, levels
+from marketsync.ledger.stock import pieces
 from marketsync.ledger.types import micros
 from marketsync.sync.rules import ChannelRules
 
-Levels = Mapping[str, Mapping[str, Level]]
 PROBLEMS = ("no_price", "listing_problem", "kit_without_item")
 
 
@@ -39,13 +38,40 @@ class Derived:
             self.changed[channel] = self.changed.get(channel, 0) + count
 
 
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """What lies where of one item. ``told``: when each figure was read (µs)."""
+
+    on_hand: Mapping[str, int]
+    reserved: Mapping[str, int]
+    told: Mapping[str, int]
+
+
+NOTHING = _Pieces({}, {}, {})
+
+
+@dataclass(slots=True)
+class _Common:
+    """What the channels share while some items are derived: their pieces, and listings made by the same rules."""
+
+    conn: Connection
+    pieces: dict[str, _Pieces] = field(default_factory=dict)
+    listings: dict[tuple[object, str], tuple[Wanted, tuple[str, ...]]] = field(default_factory=dict)
+
+    def load(self, skus: Iterable[str]) -> None:
+        missing = sorted(set(skus) - self.pieces.keys())
+        if missing:
+            self.pieces.update(dict.fromkeys(missing, NOTHING))
+            self.pieces.update({sku: _Pieces(*at) for sku, at in pieces(self.conn, missing).items()})
+
+
 @dataclass(slots=True)
 class _Desk:
     """All that one channel's derive needs for some items, loaded at once."""
 
     rules: ChannelRules
     items: Mapping[str, Item]
-    levels: Levels
+    common: _Common
     stored: Mapping[str, StoredOffer]
     overrides: Mapping[str, Mapping[str, str]]
     now: datetime
@@ -67,16 +93,18 @@ def derive_items(
     by_sku = {item.sku: item for item in items}
     touched = [*by_sku, *gone]
     overridden = item_store.has_overrides(conn)
+    common = _Common(conn)
+    common.load(touched)
     for rules in channels:
         names = sorted({name for sku in touched for name in rules.listing_map.selling(sku)})
         if not names:
             continue
         loaded = _with_components(conn, rules, names, by_sku, order)
-        pieces = sorted({c.sku for name in names for c in rules.listing_map.components(name)})
+        common.load(c.sku for name in names for c in rules.listing_map.components(name))
         desk = _Desk(
             rules,
             loaded,
-            levels(conn, pieces),
+            common,
             desired.stored(conn, rules.channel_id, names),
             item_store.overrides(conn, rules.name, names, micros(now)) if overridden else {},
             now,
@@ -100,14 +128,15 @@ def derive_stock(
         items = item_store.load(conn, chosen, order)
         changed |= set(derive_items(conn, by_stock, items.values(), (), order, now).changed)
     overridden = item_store.has_overrides(conn)
+    common = _Common(conn)
     for rules in channels:
         names = sorted({name for sku in chosen for name in rules.listing_map.selling(sku)})
         stored = {} if rules in by_stock else desired.stored(conn, rules.channel_id, names)
         if not stored:
             continue
-        pieces = sorted({c.sku for name in stored for c in rules.listing_map.components(name)})
+        common.load(c.sku for name in stored for c in rules.listing_map.components(name))
         overrides = item_store.overrides(conn, rules.name, names, micros(now)) if overridden else {}
-        desk = _Desk(rules, {}, levels(conn, pieces), stored, overrides, now)
+        desk = _Desk(rules, {}, common, stored, overrides, now)
         for name, offer in stored.items():
             if offer.left_at is None and offer.stock != ABSENT:
                 _stock(desk, offer, *_pieces(desk, name))
@@ -140,30 +169,42 @@ def _offer(desk: _Desk, name: str) -> None:
             _leave(desk, stored)
         return
     item = _overridden(item, fixed)
-    price = _fixed_price(fixed, rules) or rules.price(item)
+    price = _fixed_price(fixed, rules) or rules.prices(desk.now)(item)
     if isinstance(price, str):
         desk.problems.append(IssueRow(f"channel:{rules.name}", "no_price", price, name))
         if stored is None:
             return
-    document, problems = rules.listing(item, None)
+    shows, problems = _listing(desk, item, fixed)
     desk.problems += [IssueRow(f"channel:{rules.name}", "listing_problem", text, name) for text in problems[:1]]
     if not problems and not isinstance(price, str):
         desk.fine.append(name)
-    shows = Wanted(content_hash(document, rules.versions[Aspect.LISTING]), document)
     costs = None if isinstance(price, str) else _wanted_price(rules, price)
     if stored is not None:
         _compare(desk, stored, item, shows, costs)
         _stock(desk, stored, pieces, basis)
         return
     assert costs is not None
-    quantity, wanted = _quantity(desk, name, pieces)
-    offer = NewOffer(name, item.sku, item.parent, rules.stock_key(name), shows, costs, wanted, quantity, basis)
+    quantity, shelf = _quantity(desk, name, pieces)
+    offer = NewOffer(name, item.sku, item.parent, rules.stock_key(name), shows, costs, shelf, quantity, basis)
     desk.changes.new.append(offer)
 
 
+def _listing(desk: _Desk, item: Item, fixed: Mapping[str, str]) -> tuple[Wanted, tuple[str, ...]]:
+    """The listing, made once for all channels with the same rules. Packs and overrides are made each time."""
+    rules, known = desk.rules, desk.common.listings
+    key = (rules.listing_key, item.sku)
+    own = not fixed and desk.items.get(item.sku) is item
+    made = known.get(key) if own else None
+    if made is None:
+        document, problems = rules.listing(item, None)
+        made = (wanted(document, rules.versions[Aspect.LISTING]), problems)
+        if own:
+            known[key] = made
+    return made
+
+
 def _wanted_price(rules: ChannelRules, price: Price) -> Wanted:
-    document = to_document(price)
-    return Wanted(content_hash(document, rules.versions[Aspect.PRICE]), document)
+    return wanted(to_document(price), rules.versions[Aspect.PRICE])
 
 
 def _compare(desk: _Desk, stored: StoredOffer, item: Item, shows: Wanted, costs: Wanted | None) -> None:
@@ -190,9 +231,9 @@ def _leave(desk: _Desk, stored: StoredOffer) -> None:
 
 
 def _stock(desk: _Desk, stored: StoredOffer, pieces: int, basis: int) -> None:
-    quantity, wanted = _quantity(desk, stored.sku, pieces)
-    if stored.stock != wanted.hash:
-        desk.changes.stock.append((stored.id, wanted, quantity, max(basis, stored.stock_basis)))
+    quantity, shelf = _quantity(desk, stored.sku, pieces)
+    if stored.stock != shelf.hash:
+        desk.changes.stock.append((stored.id, shelf, quantity, max(basis, stored.stock_basis)))
     elif basis > stored.stock_basis:
         desk.changes.basis.append((stored.id, basis))
 
@@ -209,25 +250,22 @@ def _quantity(desk: _Desk, name: str, pieces: int) -> tuple[int, Wanted]:
     components = rules.listing_map.components(name)
     if len(components) != 1:
         return quantity, rules.wanted_stock(quantity)
-    level, packed = desk.levels.get(components[0].sku, {}), components[0].quantity
-    on_hand = {location: there.on_hand // packed for location, there in level.items()}
-    reserved = {location: -(-there.reserved // packed) for location, there in level.items()}
-    document = to_document(Stock(quantity=quantity, locations=spread(quantity, on_hand, reserved, rules.stock)))
-    return quantity, Wanted(content_hash(document, rules.versions[Aspect.STOCK]), document)
+    at, packed = desk.common.pieces.get(components[0].sku, NOTHING), components[0].quantity
+    on_hand = {location: there // packed for location, there in at.on_hand.items()}
+    reserved = {location: -(-there // packed) for location, there in at.reserved.items()}
+    parts = spread(quantity, on_hand, reserved, rules.stock)
+    return quantity, wanted(to_document(Stock(quantity=quantity, locations=parts)), rules.versions[Aspect.STOCK])
 
 
 def _pieces(desk: _Desk, name: str) -> tuple[int, int]:
     """How many of an offer can be sold, and the newest knowledge that rests on (µs)."""
-    components = desk.rules.listing_map.components(name)
-    basis, free = 0, []
-    for component in components:
-        at = desk.levels.get(component.sku, {})
-        on_hand = {location: level.on_hand for location, level in at.items()}
-        reserved = {location: level.reserved for location, level in at.items()}
-        free.append((available(on_hand, reserved, desk.rules.stock), component.quantity))
-        for location, level in at.items():
-            if level.figure_at is not None and desk.rules.sells_from(location):
-                basis = max(basis, micros(level.figure_at))
+    rules, basis, free = desk.rules, 0, []
+    for component in rules.listing_map.components(name):
+        at = desk.common.pieces.get(component.sku, NOTHING)
+        free.append((available(at.on_hand, at.reserved, rules.stock), component.quantity))
+        for location, told in at.told.items():
+            if told > basis and rules.sells_from(location):
+                basis = told
     return kit(free), basis
 
 
@@ -316,7 +354,7 @@ def sweep_orphans(conn: Connection, rules: ChannelRules, after: str, limit: int,
     """The other direction: offers that no item stands behind any more (a map that was shortened) leave."""
     page = desired.page(conn, rules.channel_id, after, limit)
     live = item_store.load(conn, sorted({c.sku for name in page for c in rules.listing_map.components(name)}), ())
-    desk = _Desk(rules, {}, {}, page, {}, now)
+    desk = _Desk(rules, {}, _Common(conn), page, {}, now)
     for name, offer in page.items():
         components = rules.listing_map.components(name)
         sold = any(name in rules.listing_map.selling(c.sku) for c in components)

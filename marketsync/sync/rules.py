@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,13 +13,12 @@ from marketsync.adapter.content import Aspect, Price
 from marketsync.adapter.spec import AdapterSpec
 from marketsync.config.models import Channel, Config
 from marketsync.domain.assortment import compile_assortment
-from marketsync.domain.content import content_hash
 from marketsync.domain.item import Item
 from marketsync.domain.listing import compile_listing_document
 from marketsync.domain.listing_map import Component, ListingMap
 from marketsync.domain.pricing_fast import compile_pricing
 from marketsync.ledger.channels import ChannelRow
-from marketsync.ledger.desired import Wanted
+from marketsync.ledger.desired import Wanted, wanted
 from marketsync.ledger.outbox import BITS, ZERO_DOOR
 from marketsync.ledger.types import micros
 
@@ -43,7 +43,9 @@ class ChannelRules:
         self.excluded: Callable[[Item, int], str | None] = compile_assortment(channel.assortment)
         filters = (channel.assortment.include, channel.assortment.exclude)
         self.assortment_needs_stock = any(f.stock_from is not None or f.stock_to is not None for f in filters)
-        self.price: Callable[[Item], Price | str] = compile_pricing(channel.price, config.vat, config.rates, now)
+        self._pricing = partial(compile_pricing, channel.price, config.vat, config.rates)
+        self._priced_at: tuple[datetime, Callable[[Item], Price | str]] = (now, self._pricing(now))
+        self.listing_key = (channel.listing.model_dump_json(), self.versions[Aspect.LISTING])
         self.listing: Callable[[Item, Item | None], tuple[dict[str, Any], tuple[str, ...]]] = compile_listing_document(
             channel.listing
         )
@@ -56,6 +58,12 @@ class ChannelRules:
         self._sent: dict[Aspect, datetime] = {}
         self._stocks: dict[int, Wanted] = {}
         self._locations = frozenset(channel.stock.locations)
+
+    def prices(self, now: datetime) -> Callable[[Item], Price | str]:
+        """The prices of a moment (sales start and end by themselves); a str says why an item has none."""
+        if self._priced_at[0] != now:
+            self._priced_at = (now, self._pricing(now))
+        return self._priced_at[1]
 
     def take(self, takes: int) -> None:
         """We write the aspects adopted that the adapter can write; not the stock where the shop is its master."""
@@ -88,13 +96,12 @@ class ChannelRules:
 
     def wanted_stock(self, quantity: int) -> Wanted:
         """A plain quantity as content; the few that occur are kept."""
-        wanted = self._stocks.get(quantity)
-        if wanted is None:
-            document = {"quantity": quantity}
-            wanted = Wanted(content_hash(document, self.versions[Aspect.STOCK]), document)
+        known = self._stocks.get(quantity)
+        if known is None:
+            known = wanted({"quantity": quantity}, self.versions[Aspect.STOCK])
             if len(self._stocks) < 10_000:
-                self._stocks[quantity] = wanted
-        return wanted
+                self._stocks[quantity] = known
+        return known
 
     def sent(self, aspect: Aspect, now: datetime) -> None:
         """Note that an aspect has just left: its schedule counts from here."""
