@@ -36,7 +36,9 @@ def line(sku: str, quantity: int = 1, line_id: str = "", **more: object) -> Chan
     return ChannelLine(line_id=line_id or f"l-{sku}", sku=sku, quantity=quantity, amount=amount, **more)  # type: ignore[arg-type]
 
 
-def order(order_id: str, *lines: ChannelLine, at: float = 0.0, updated: float | None = None, **more: object) -> ChannelOrder:
+def order(
+    order_id: str, *lines: ChannelLine, at: float = 0.0, updated: float | None = None, **more: object
+) -> ChannelOrder:
     """A paid, open order, placed ``at`` seconds after START."""
     placed = START + timedelta(seconds=at)
     values: dict[str, object] = {
@@ -61,7 +63,9 @@ def later(earlier: ChannelOrder, seconds: float = 60.0, **changes: object) -> Ch
 class Desk:
     """One account ``shop`` with channels of one storefront each; both adopted a day before START."""
 
-    def __init__(self, url: str, names: Iterable[str] = ("de", "fr"), policies: Mapping[str, LocationPolicy] | None = None):
+    def __init__(
+        self, url: str, names: Iterable[str] = ("de", "fr"), policies: Mapping[str, LocationPolicy] | None = None
+    ):
         create_tables(url)
         self.ledger = Ledger(url, Vault(KEY))
         self.now = START
@@ -109,7 +113,9 @@ class Desk:
 
         def write(conn: Connection) -> None:
             for sku, pieces in on_hand.items():
-                conn.execute(text("INSERT INTO item (sku, content) VALUES (:sku, :content)"), {"sku": sku, "content": "{}"})
+                conn.execute(
+                    text("INSERT INTO item (sku, content) VALUES (:sku, :content)"), {"sku": sku, "content": "{}"}
+                )
                 book(conn, [Movement(sku, "main", pieces, "opening", f"opening:main:{sku}", self.now)])
 
         self.write(write)
@@ -123,7 +129,9 @@ class Desk:
     def level(self, sku: str, location: str = "main") -> tuple[int, int]:
         """(on hand, reserved)."""
         found = self.rows(
-            "SELECT on_hand, reserved FROM stock_level WHERE sku = :sku AND location = :location", sku=sku, location=location
+            "SELECT on_hand, reserved FROM stock_level WHERE sku = :sku AND location = :location",
+            sku=sku,
+            location=location,
         )
         return found[0] if found else (0, 0)
 

@@ -209,7 +209,8 @@ def test_a_kit_holds_its_components(desk):
     desk.store(order("1", line("KIT", 2)))
     assert [(10, 4), (5, 2)] == [desk.level("A"), desk.level("B")]
     assert [({"A": 2, "B": 1},)] == [
-        (json.loads(row[0]) if isinstance(row[0], str) else row[0],) for row in desk.rows("SELECT components FROM order_line")
+        (json.loads(row[0]) if isinstance(row[0], str) else row[0],)
+        for row in desk.rows("SELECT components FROM order_line")
     ]
 
 
@@ -495,7 +496,9 @@ def test_a_return_is_put_back_once_when_it_is_received_and_sellable(sent):
     returned(sent, told(ReturnState.REFUNDED, at=120))
     assert 1 == returned(sent, told(ReturnState.REQUESTED, at=90)).older
     assert (9, 0) == sent.level("A")
-    assert [("refunded", 1)] == [(state, int(done)) for state, done in sent.rows("SELECT state, restocked FROM return_item")]
+    assert [("refunded", 1)] == [
+        (state, int(done)) for state, done in sent.rows("SELECT state, restocked FROM return_item")
+    ]
 
 
 @pytest.mark.parametrize("change", [{"restocks_returned": False}, {}])

@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from marketsync.adapter.api import Fulfilment
 from marketsync.domain.ownership import FallsAt, LocationPolicy, Owner
 from marketsync.ledger.stock import Movement, apply_figures, book, levels, recount, release_fallen
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 from tests.order_desk import START, Desk, later, line, order
 
 LEDGER = LocationPolicy()
@@ -32,7 +32,10 @@ def desk(ledger_url):
 
 def figures(desk: Desk, policy: LocationPolicy, at: float, *rows, snapshot: int = 1) -> set[str]:
     told = [(sku, "main", figure, before) for sku, figure, before in rows]
-    run = lambda conn: apply_figures(conn, told, policy, exported=seconds(at), read=seconds(at + 1), snapshot_id=snapshot)
+
+    def run(conn):
+        return apply_figures(conn, told, policy, exported=seconds(at), read=seconds(at + 1), snapshot_id=snapshot)
+
     return desk.write(run)
 
 
@@ -65,7 +68,11 @@ def test_levels_tell_pieces_by_location_and_when_their_figure_was_read(desk):
     desk.write(lambda conn: book(conn, [Movement("A", "other", 2, "opening", "x", START)]))
     found = desk.ledger.read_now(lambda conn: levels(conn, ["A", "B"]))
     assert ["A"] == list(found)
-    assert (7, 0, seconds(11)) == (found["A"]["main"].on_hand, found["A"]["main"].reserved, found["A"]["main"].figure_at)
+    assert (7, 0, seconds(11)) == (
+        found["A"]["main"].on_hand,
+        found["A"]["main"].reserved,
+        found["A"]["main"].figure_at,
+    )
     assert (2, None) == (found["A"]["other"].on_hand, found["A"]["other"].figure_at)
 
 
