@@ -63,7 +63,7 @@ def test_the_lock_ends_with_the_process_that_held_it_however_it_ended(sqlite_url
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(tmp_path):
     (tmp_path / "data").write_text("a file where the folder belongs")
-    with pytest.raises(LedgerError, match="the lock file .* cannot be made"):
+    with pytest.raises(LedgerError, match=r"the lock file .* cannot be made"):
         DaemonLock(f"sqlite:///{tmp_path}/data/ledger.db")
 
 
@@ -138,7 +138,9 @@ def test_a_limit_outlives_the_process_with_everything_it_knows(ledger, ledger_ur
 
 def test_a_limit_that_is_used_for_the_first_time_has_no_state(ledger):
     read = []
-    asyncio.run(LedgerBuckets(ledger).update("rialto", "feeds", lambda known: (read.append(known) or BucketState(), 0.0)))
+    asyncio.run(
+        LedgerBuckets(ledger).update("rialto", "feeds", lambda known: (read.append(known) or BucketState(), 0.0))
+    )
     assert [None] == read
 
 
