@@ -60,6 +60,7 @@ class Daemon:
         self.notify = Notifier(self.clock)
         self.started = asyncio.Event()
         self.status_url = ""
+        self.house: House | None = None  # once it runs
         self._transports = transports
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -151,6 +152,7 @@ class Daemon:
             dispatcher.request(f"channel:{name}", "derive", "start")
             dispatcher.request(f"channel:{name}", "confirm", "start")
             dispatcher.request(f"channel:{name}", "push", "start")
+        self.house = house
         self.started.set()
         self.notify.ready(f"{len(house.channels)} channels, {len(house.sources)} sources")
         self.log.info("started", channels=len(house.channels), sources=len(house.sources), url=self.status_url)
