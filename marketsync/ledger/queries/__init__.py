@@ -1,0 +1,1 @@
+"""What people and metrics ask of a ledger: reading only, one module per noun. Times are aware UTC."""
