@@ -1,6 +1,6 @@
 """How well an adapter uses what its channel allows: many stock changes through the channel's own limiter.
 
-    drained = drain(harness, offers, per_second=3, burst=3)
+    drained = drain(harness, offers, per_second=3)
     assert drained.requests == drained.minimum
     assert drained.share >= 0.97
     assert drained.refused == 0
@@ -61,7 +61,7 @@ def drain(
     offers: Mapping[str, str],
     *,
     per_second: float,
-    burst: int = 1,
+    burst: int = 0,
     door: str = "",
     requests_per_batch: int = 1,
     counted: Callable[[httpx.Request], bool] = lambda _request: True,
@@ -69,8 +69,9 @@ def drain(
 ) -> Drained:
     """Change the stock of all ``offers`` (SKU -> channel id, already on sale), full batch after full batch.
 
-    ``per_second`` and ``burst`` are what the channel allows for the requests that ``counted`` picks; ``door`` is the
-    operation to use where the spec has several. Every change has to be APPLIED or SUBMITTED.
+    ``per_second`` is what the channel allows for the requests that ``counted`` picks, ``burst`` how many of them our
+    limiter has in hand at the start: none where it starts empty (buckets faster than one a second), else the bucket's
+    burst. ``door`` is the operation to use where the spec has several. Every change has to be APPLIED or SUBMITTED.
     """
     counting = CountingTransport(harness.transport, counted, refuses)
     clock, spec = harness.clock, harness.adapter.spec
