@@ -1,7 +1,7 @@
 """What an offer shows and what is pushed: neutral content, ops, results. Data only; `marketsync.adapter.api` re-exports it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -44,6 +44,18 @@ class Price:
     sale_starts: datetime | None = None
     sale_ends: datetime | None = None
     reference: Money | None = None  # the struck-through price, where the channel shows one
+
+    def at(self, moment: datetime) -> "Price":
+        """What a channel without scheduled sales shows at a moment: while the sale runs its price, the regular one
+        struck through; else no sale.
+        """
+        if self.sale is None:
+            return self
+        begun = self.sale_starts is None or self.sale_starts <= moment
+        running = begun and (self.sale_ends is None or moment < self.sale_ends)
+        if running:
+            return Price(amount=self.sale, gross=self.gross, reference=self.amount)
+        return replace(self, sale=None, sale_starts=None, sale_ends=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,6 +164,7 @@ class AdapterSpec:
     groups_variants: bool = False
     price_bounds: tuple[int, int] = (1, 10**11)  # minor units
     stock_bounds: tuple[int, int] = (0, 10**9)
+    schedules_sales: bool = True  # False: the channel knows one price, so a sale is what ``Price.at`` gives for now
     sale_lowers_stock: SaleLowers = SaleLowers.AT_PLACING
     zero_ends_listing: bool = False
     stock_by_location: bool = False  # the channel keeps quantities by location: ops carry ``Stock.locations``
