@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection
 
 from marketsync.adapter.api import AdapterContext
 from marketsync.adapter.clock import Clock, SystemClock
@@ -22,6 +24,7 @@ from marketsync.ledger import migrate, offers
 from marketsync.ledger.channels import ChannelRow
 from marketsync.ledger.epochs import next_epoch
 from marketsync.ledger.gateway import Ledger
+from marketsync.ledger.lines import set_listing_map
 from marketsync.ledger.lock import DaemonLock
 from marketsync.ledger.vault import Vault
 from marketsync.sinks.api import Sink
@@ -106,7 +109,7 @@ async def furnish(
         name: (channel.account or name, _storefront(accounts[channel.account or name], channel.settings))
         for name, channel in config.channels.items()
     }
-    rows = await house.ledger.write(lambda conn: channel_store.register(conn, accounts, channels, now))
+    rows = await house.ledger.write(partial(_register, config=config, accounts=accounts, channels=channels, now=now))
     house.config = config
     house.order = _order(config.sources)
     house.policy = _policy(config.sources)
@@ -128,6 +131,20 @@ async def furnish(
         if settings.channel in house.channels:
             source = ChannelSource(name, house.channels[settings.channel], settings.location, house.clock)
             house.sources[name] = _plan(name, settings, source)
+
+
+def _register(
+    conn: Connection,
+    config: Config,
+    accounts: Mapping[str, str],
+    channels: Mapping[str, tuple[str, str]],
+    now: datetime,
+) -> Mapping[str, ChannelRow]:
+    """Rows for every account and channel, and what the channel SKUs of each stand for."""
+    rows = channel_store.register(conn, accounts, channels, now)
+    for name, channel in config.channels.items():
+        set_listing_map(conn, rows[name].id, channel.listing_map)
+    return rows
 
 
 def _kept(house: House, config: Config, account: LiveAccount, rows: Mapping[str, ChannelRow]) -> LiveAccount:
