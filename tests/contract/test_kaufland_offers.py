@@ -52,9 +52,6 @@ class TestBulk:
         """Kaufland refuses the request, applies nothing, and the engine's bisection is what is asked for."""
         bench = Bench()
         ids = bench.seed(151)
-        unrefereed = InProcess(
-            build_app(bench.market, in_process=True)
-        )  # the referee would stop it before Kaufland does
 
         async def test(session: Session) -> None:
             session.offers.known |= ids
