@@ -261,25 +261,22 @@ def _close(conn: Connection, request: ResultsRequest, resolved: Mapping[int, lis
     """Free the offers whose op is done, and the batch when nothing of it is open."""
     values: dict[str, Any] = {"batch": request.batch_id, "unknown": UNKNOWN}
     for bits, ids in resolved.items():
-        mine = f"open_batch = :batch AND {among(conn, 'id', 'ids')}"
-        listed_ids = listed(conn, ids)
-        conn.execute(
-            text(f"UPDATE offer SET open_aspects = open_aspects & {7 - bits} WHERE {mine}"),
-            {"batch": request.batch_id, "ids": listed_ids},
-        )
+        left = f"(open_aspects & {7 - bits})"
         # A zero that went past this op may have been overtaken by it: send it once more.
-        conn.execute(
-            text(
-                "UPDATE offer SET stock_acked = :unknown, stock_acked_quantity = NULL"
-                f" WHERE {mine} AND open_aspects = 0 AND zero_sent = 1"
-            ),
-            {**values, "ids": listed_ids},
-        )
-        conn.execute(
-            text(f"UPDATE offer SET open_batch = NULL, zero_sent = 0, forgotten = 0 WHERE {mine} AND open_aspects = 0"),
-            {"batch": request.batch_id, "ids": listed_ids},
-        )
-        conn.execute(text(refresh(conn.dialect.name, among(conn, "id", "ids"))), {"ids": listed_ids})
+        overtaken = f"{left} = 0 AND zero_sent = 1"
+        sets = {
+            "stock_acked": f"CASE WHEN {overtaken} THEN :unknown ELSE stock_acked END",
+            "stock_acked_quantity": f"CASE WHEN {overtaken} THEN NULL ELSE stock_acked_quantity END",
+            "open_aspects": left,
+            "open_batch": f"CASE WHEN {left} = 0 THEN NULL ELSE open_batch END",
+            "zero_sent": f"CASE WHEN {left} = 0 THEN 0 ELSE zero_sent END",
+            "forgotten": f"CASE WHEN {left} = 0 THEN 0 ELSE forgotten END",
+        }
+        chosen = {"ids": listed(conn, ids)}
+        where = among(conn, "id", "ids")
+        assigned = ", ".join(f"{name} = {value}" for name, value in sets.items())
+        conn.execute(text(f"UPDATE offer SET {assigned} WHERE open_batch = :batch AND {where}"), {**values, **chosen})
+        conn.execute(text(refresh(conn.dialect.name, where)), chosen)
     still = conn.execute(
         text("SELECT 1 FROM offer WHERE open_batch = :batch LIMIT 1"), {"batch": request.batch_id}
     ).first()

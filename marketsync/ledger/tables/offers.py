@@ -75,8 +75,6 @@ class Offer(SQLModel, table=True):
     listing_parked: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
     listing_attempts: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False))
     listing_acked_at: int | None = Field(default=None, sa_column=Column(BigInteger))
-    listing_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
-    listing_acked_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
 
     price_desired: bytes = _hash(ABSENT)
     price_acked: bytes = _hash(ABSENT)
@@ -86,8 +84,6 @@ class Offer(SQLModel, table=True):
     price_parked: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
     price_attempts: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False))
     price_acked_at: int | None = Field(default=None, sa_column=Column(BigInteger))
-    price_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
-    price_acked_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
 
     stock_desired: bytes = _hash(ABSENT)
     stock_acked: bytes = _hash(ABSENT)
@@ -97,8 +93,6 @@ class Offer(SQLModel, table=True):
     stock_parked: bytes | None = Field(default=None, sa_column=Column(LargeBinary(16)))
     stock_attempts: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False))
     stock_acked_at: int | None = Field(default=None, sa_column=Column(BigInteger))
-    stock_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
-    stock_acked_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
     stock_quantity: int = 0  # desired
     stock_acked_quantity: int | None = None  # NULL while nobody can know
     stock_basis: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))  # newest knowledge it rests on
@@ -109,6 +103,14 @@ class Offer(SQLModel, table=True):
     healed_on: int | None = None  # ordinal of the day of the last heal
     revisions_on: int | None = None  # ordinal of the day that revisions_today counts
     revisions_today: int = 0
+
+    # Last, so that SQLite reads none of it for what stands before: a listing fills pages of its own.
+    price_acked_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
+    price_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
+    stock_acked_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
+    stock_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
+    listing_acked_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
+    listing_content: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
 
 
 class PushBatch(SQLModel, table=True):
