@@ -10,7 +10,6 @@ import pytest
 from marketsync.adapter.api import Aspect, Money, OfferOp, PushResult, Receipt, Result, Stock
 from marketsync.adapter.errors import ItemRefused, OutcomeUnknown, RateLimited
 from marketsync.testing.contract import Session
-from marketsync_adapters.kaufland.sandbox import build_app
 from marketsync_adapters.kaufland.sandbox.rules import Refused
 from marketsync_adapters.sandbox.faults import FaultKind
 from tests.contract.drain import drain
