@@ -1,6 +1,5 @@
 """WooCommerce under the contract suite: its rehearsal behind the referee, its hands, a plain listing, its harness."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from pydantic import SecretStr
 from marketsync.adapter.api import Listing, WebhookCall
 from marketsync.testing.clock import TurnedClock
 from marketsync.testing.contract import Harness
-from marketsync.testing.referee import RefereedTransport
+from marketsync.testing.referee import Referee, RefereedTransport
 from marketsync.testing.sandbox import InProcess
 from marketsync_adapters.sandbox.faults import Fault, FaultKind
 from marketsync_adapters.woocommerce import Credentials, Settings, WooCommerceAdapter
@@ -21,7 +20,6 @@ from tests.contract import woocommerce_contract
 HOOK = "https://inbound.example/webhooks/shop"
 HOOK_SECRET = "hook-secret-of-the-test"
 RULES = Rules()
-COVERED: Counter[str] = Counter()  # operations of the contract that any test of this run has exercised
 
 # Which calls of the shop an operation of the adapter's spec makes.
 CALLS: Mapping[str, tuple[str, ...]] = {
@@ -103,11 +101,10 @@ def a_shop(clock: TurnedClock, **rules: Any) -> Shop:
     return shop
 
 
-def refereed(shop: Shop) -> RefereedTransport:
+def refereed(shop: Shop) -> tuple[RefereedTransport, Referee]:
     """The shop behind the referee: every request and reply is held to WooCommerce's contract."""
     referee = woocommerce_contract.referee()
-    referee.coverage = COVERED
-    return RefereedTransport(InProcess(build_app(shop, in_process=True)), referee)
+    return RefereedTransport(InProcess(build_app(shop, in_process=True)), referee), referee
 
 
 def harness_for(
@@ -121,7 +118,7 @@ def harness_for(
         settings=settings(**more),
         credentials=credentials(RULES.consumer_secret),
         wrong_credentials=credentials("wrong-secret-of-the-test"),
-        transport=transport or refereed(shop),
+        transport=transport or refereed(shop)[0],
         hands=Hands(shop),
         clock=clock,
         listing=listing,
