@@ -1,0 +1,203 @@
+"""What a person decides about a channel: adopt, pause, resume, send again."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marketsync.adapter.content import Aspect
+from marketsync.adapter.errors import MarketsyncError
+from marketsync.cli.output import busy, document, line, note, progress, table
+from marketsync.cli.session import session
+from marketsync.cli.work import make_ledger
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from marketsync.config.models import Config
+    from marketsync.ledger.channels import ChannelRow
+    from marketsync.ledger.gateway import Ledger
+    from marketsync.sync.adopt import AdoptReport
+
+AT_ONCE = 1_000  # offers per transaction
+ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="As the configuration names it.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(adopt)
+    app.command()(pause)
+    app.command()(resume)
+    app.command()(resync)
+
+
+# ------------------------------------------------------------------ adopt
+
+
+def adopt(
+    channel: ChannelName,
+    take: Annotated[str, typer.Option(help="What marketsync writes from now on.")] = "listing,price,stock",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Show what a new channel has and what adopting it would change; then, if wanted, begin to write to it."""
+    takes = _takes(take)
+    config = session.whole_config()
+    if channel not in config.channels:
+        raise MarketsyncError(f"there is no channel {channel}: there are {', '.join(config.channels) or 'none'}")
+    make_ledger()
+    with busy(f"reading {channel}"):
+        report = asyncio.run(_adopt(config, channel, takes, commit=False))
+    if not session.json:
+        _show(report)
+    commit = yes or _agreed(channel)
+    if commit:
+        with busy(f"reading {channel}"):
+            report = asyncio.run(_adopt(config, channel, takes, commit=True))
+    if session.json:
+        document({
+            "channel": report.channel, "matched": report.matched, "missing": report.missing,
+            "unknown": report.unknown, "changes": report.changes, "open_orders": report.open_orders,
+            "takes": sorted(takes), "adopted": commit,
+        })  # fmt: skip
+    elif commit:
+        line(f"{channel} is adopted: marketsync writes {', '.join(sorted(takes))} from now on")
+    else:
+        line("nothing was changed: repeat it with --yes")
+
+
+def _takes(written: str) -> frozenset[Aspect]:
+    try:
+        takes = frozenset(Aspect(part.strip()) for part in written.split(",") if part.strip())
+    except ValueError:
+        takes = frozenset()
+    if not takes:
+        raise typer.BadParameter(
+            f"{written!r}: write one or more of {', '.join(Aspect)}, with commas", param_hint="--take"
+        )
+    return takes
+
+
+def _agreed(channel: str) -> bool:
+    """Ask, where somebody can answer."""
+    import sys  # noqa: PLC0415
+
+    if session.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    return typer.confirm(f"Adopt {channel}?", default=False)
+
+
+async def _adopt(config: "Config", channel: str, takes: frozenset[Aspect], *, commit: bool) -> "AdoptReport":
+    from marketsync.sync import adopt as adopting  # noqa: PLC0415
+
+    async with session.house(config, lock=False) as house:
+        return await adopting.adopt(house, channel, takes, commit=commit)
+
+
+def _show(report: "AdoptReport") -> None:
+    rows = [
+        ("offers of the catalogue that are there", report.matched),
+        ("offers of the catalogue that are not there: to be created", report.missing),
+        ("offers there that are in no catalogue: left alone", report.unknown),
+        *((f"offers whose {aspect} would change", report.changes.get(aspect, 0)) for aspect in Aspect),
+        ("open orders: reserved, never delivered", report.open_orders),
+    ]
+    table((report.channel, "number"), rows, right=("number",))
+
+
+# ------------------------------------------------------------------ pause, resume
+
+
+def pause(
+    channel: ChannelName,
+    why: Annotated[str, typer.Option(help="For those who wonder.")] = "paused by hand",
+) -> None:
+    """Stop writing to a channel. Orders still come in; what changes meanwhile is sent after `resume`."""
+    with session.ledger() as ledger:
+        row = _row(ledger, channel)
+        _set(ledger, row, "paused", why, ("active", "blocked", "observing"))
+
+
+def resume(channel: ChannelName) -> None:
+    """Write to a paused or blocked channel again."""
+    with session.ledger() as ledger:
+        row = _row(ledger, channel)
+        # One that was never adopted goes back to watching.
+        _set(ledger, row, "active" if row.adopted_at else "observing", "", ("paused", "blocked"))
+
+
+def _row(ledger: "Ledger", channel: str) -> "ChannelRow":
+    from marketsync.ledger.channels import load  # noqa: PLC0415
+
+    rows = ledger.read_now(load)
+    if channel not in rows:
+        raise MarketsyncError(f"there is no channel {channel}: there are {', '.join(rows) or 'none yet'}")
+    return rows[channel]
+
+
+def _set(ledger: "Ledger", row: "ChannelRow", state: str, why: str, from_: tuple[str, ...]) -> None:
+    from marketsync.ledger.channels import set_state  # noqa: PLC0415
+
+    changed = row.state in from_
+    if changed:
+        now = session.clock.now()
+        ledger.write_now(lambda conn: set_state(conn, row.name, state, why, now))
+    if session.json:
+        now_in = state if changed else row.state
+        document({"channel": row.name, "before": row.state, "state": now_in, "changed": changed})
+    elif changed:
+        line(f"{row.name} was {row.state} and is {state}")
+    else:
+        line(f"{row.name} is {row.state}: nothing to change")
+
+
+# ------------------------------------------------------------------ resync
+
+
+def resync(
+    channel: ChannelName,
+    sku: Annotated[list[str] | None, typer.Option(help="Only this SKU; may be repeated.")] = None,
+) -> None:
+    """Send everything again, whatever the channel acknowledged. Parked offers are tried again too."""
+    with session.ledger() as ledger:
+        row = _row(ledger, channel)
+        if sku:
+            missing = sorted(set(sku) - set(_known(ledger, row.id, sku)))
+            if missing:
+                raise MarketsyncError(f"{channel} has no offer {', '.join(missing)}: nothing was changed")
+        count = _resend(ledger, row.id, sku)
+    if session.json:
+        document({"channel": channel, "offers": count})
+        return
+    line(f"{count} offers of {channel} are sent again")
+    if row.state != "active":
+        note(f"{channel} is {row.state}: they leave once it is active")
+
+
+def _known(ledger: "Ledger", channel_id: int, skus: list[str]) -> list[str]:
+    from sqlalchemy import text  # noqa: PLC0415
+
+    from marketsync.ledger.sql import among, listed  # noqa: PLC0415
+
+    def look(conn: "Connection") -> list[str]:
+        sql = f"SELECT sku FROM offer WHERE channel_id = :channel AND {among(conn, 'sku', 'skus')}"  # noqa: S608  constants
+        return list(conn.execute(text(sql), {"channel": channel_id, "skus": listed(conn, skus)}).scalars())
+
+    return ledger.read_now(look)
+
+
+def _resend(ledger: "Ledger", channel_id: int, skus: list[str] | None) -> int:
+    """A page in a transaction: orders are stored in between."""
+    from marketsync.ledger import desired, offers  # noqa: PLC0415
+    from marketsync.ledger.gateway import Rank  # noqa: PLC0415
+
+    now = int(session.clock.now().timestamp() * 1_000_000)
+    if skus:
+        return ledger.write_now(lambda conn: offers.resend(conn, channel_id, skus, now))
+    count, after = 0, ""
+    with progress("sending again", 0) as advance:
+        while True:
+            page = list(ledger.read_now(lambda conn: desired.page(conn, channel_id, after, AT_ONCE)))  # noqa: B023  read at once
+            if not page:
+                return count
+            count += ledger.write_now(lambda conn: offers.resend(conn, channel_id, page, now), Rank.BULK)  # noqa: B023  written at once
+            after = page[-1]
+            advance(len(page))
