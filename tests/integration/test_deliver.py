@@ -198,7 +198,7 @@ class Answer:
 
 
 def webhook(answer, requests):
-    async def send(url, body, headers, timeout):
+    async def send(url, body, headers, _seconds):
         requests.append((url, body, headers))
         if isinstance(answer, BaseException):
             raise answer

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from threading import Barrier, Thread
 
 import pytest
@@ -24,6 +25,7 @@ from marketsync.ledger.deliveries import Delivered, due_deliveries, record_deliv
 from marketsync.ledger.lines import set_listing_map
 from marketsync.ledger.orders import resolve_unmapped, store_orders
 from marketsync.ledger.returns import store_returns
+from marketsync.ledger.stock import apply_figures
 from tests.order_desk import BUYER, START, Desk, later, line, order
 
 SHIPPED = Fulfilment.SHIPPED
@@ -524,3 +526,54 @@ def test_a_return_of_an_order_that_is_not_in_the_ledger_is_kept_and_raised(desk)
     returned(desk, told(ReturnState.RECEIVED))
     assert [("account:shop", "order:1", "return_without_order")] == [issue[:3] for issue in issues(desk)]
     assert 1 == count(desk, "return_item")
+
+
+# ------------------------------------------------------------------ at the same time
+
+
+def test_pages_and_figures_that_want_the_same_pieces_at_once_neither_block_each_other_nor_lose_any(ledger_url):
+    desk = Desk(ledger_url)
+    skus = [f"S{number}" for number in range(8)]
+    desk.items(**dict.fromkeys(skus, 1000))
+    policy = LocationPolicy(Owner.SOURCE, FallsAt.NEVER, "erp")
+    errors: list[BaseException] = []
+
+    def sell(worker: int) -> None:
+        chance = Random(worker)
+        for page in range(10):
+            lines = [[line(sku, 1) for sku in chance.sample(skus, 3)] for _ in range(5)]
+            orders = [
+                replace(order(f"{worker}-{page}-{n}", *some, at=n), storefront="de") for n, some in enumerate(lines)
+            ]
+            shipped = [later(one, lines={part.line_id: {"shipped": 1} for part in one.lines}) for one in orders[:2]]
+            for batch in (orders, shipped):
+                desk.write(lambda conn, batch=batch: store_orders(conn, desk.account_id, desk.ids, batch, desk.ctx()))
+
+    def count_again() -> None:
+        chance = Random(99)
+        for number in range(20):
+            rows = [(sku, "main", 1001 + number, 1000 + number) for sku in chance.sample(skus, len(skus))]
+            desk.write(
+                lambda conn, rows=rows, number=number: apply_figures(
+                    conn, rows, policy, exported=START, read=START, snapshot_id=number
+                )
+            )
+
+    def guarded(work) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 (a thread's error is the test's)
+            errors.append(error)
+
+    threads = [Thread(target=guarded, args=(lambda worker=worker: sell(worker),)) for worker in range(3)]
+    threads.append(Thread(target=guarded, args=(count_again,)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [] == errors
+    assert [] == desk.problems()
+    pieces = [desk.level(sku) for sku in skus]
+    assert 8 * 1020 - 3 * 10 * 2 * 3 == sum(on_hand for on_hand, _ in pieces)
+    assert 3 * 10 * 3 * 3 == sum(reserved for _, reserved in pieces)
+    desk.close()
