@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,16 +22,20 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from marketsync.adapter.clock import SystemClock
+from marketsync.adapter.content import Aspect
 from marketsync.config.loader import load
 from marketsync.config.secrets import new_key
 from marketsync.daemon.adapters import Installed
 from marketsync.daemon.house import open_house
 from marketsync.daemon.inbound import TASKS
+from marketsync.daemon.run import Daemon
 from marketsync.ledger import channels as channel_store
 from marketsync.ledger import migrate, offers
+from marketsync.ledger.outbox import refresh
+from marketsync.ledger.sql import among, listed
 from marketsync.ledger.types import micros
 from marketsync.sync import ingest, push
 from marketsync.sync.confirm import confirm
@@ -41,6 +46,7 @@ from marketsync.sync.work import Work
 from marketsync.testing.sandbox import in_process
 from marketsync_adapters.sandbox.market import Market
 from marketsync_adapters.sandbox.rules import Rules
+from marketsync_adapters.sandbox.shelf import StockWrite
 
 SKUS = int(os.environ.get("SKUS") or 100_000)
 CHANNELS = ("one", "two", "three")
@@ -159,7 +165,7 @@ class Bench:
                 price = f"{n % 900 + (6 if n < changed else 5)}.90"
                 out.writerow(
                     [f"SKU-{n:07d}", f"Garden tool number {n}", "A sturdy tool for the garden. " * 6, "Fennbrook",
-                     "Garden > Tools", price, f"{(n % 900) / 2 + 1:.2f}", n % 40 + 60, f"https://example.com/{n}.jpg"]
+                     "Garden > Tools", price, f"{(n % 900) / 2 + 1:.2f}", n % 40 + 10, f"https://example.com/{n}.jpg"]
                 )  # fmt: skip
 
     def write_config(self) -> Path:
@@ -279,7 +285,13 @@ class Bench:
         work = Work(house, TASKS)
         work.dispatcher = LocalDispatcher(work.run, house.clock)
         arrived: dict[str, float] = {}
-        two.shelf.on_stock_write.append(lambda write: arrived.setdefault(write.sku, time.perf_counter()))
+        landed = asyncio.Event()
+
+        def watch(write: StockWrite) -> None:
+            arrived.setdefault(write.sku, time.perf_counter())
+            landed.set()
+
+        two.shelf.on_stock_write.append(watch)
         importing = None
         if busy:
             self.write_catalogue(changed=SKUS // 2)
@@ -294,9 +306,10 @@ class Bench:
             arrived.pop(sku, None)
             began = time.perf_counter()
             work.dispatcher.request("account:one", "orders", "webhook")
-            while sku not in arrived and time.perf_counter() - began < 10:
-                await asyncio.sleep(0.001)
-            waits.append(arrived.get(sku, time.perf_counter()) - began)
+            while sku not in arrived:
+                landed.clear()
+                await asyncio.wait_for(landed.wait(), 30)
+            waits.append(arrived[sku] - began)
         if importing is not None:
             await importing
         await work.dispatcher.close(10)
@@ -307,30 +320,41 @@ class Bench:
             self.note(f"sale to stock request elsewhere, {name}, {label}", at, 1, "sales")
 
     async def on_both(self, house: House, skus: list[str]) -> None:
-        channel = house.channels["two"]
+        two = house.channels["two"]
+        for name in CHANNELS:
+            # As if all else had been sent: a backlog has figures of its own above.
+            await house.ledger.write(partial(_as_if_sent, channel_id=house.channels[name].id, but=skus))
         for _ in range(4):
             await pull_orders(house, house.accounts["two"])
-            await push.push(house, channel, skus=skus)
-            await confirm(house, channel)
+            await push.push(house, two, skus=skus)
+            await confirm(house, two)
 
 
-def _only_stock(conn: Any, channel_id: int, skus: list[str]) -> None:
+def _as_if_sent(conn: Connection, channel_id: int, but: list[str]) -> None:
+    values = {"channel": channel_id, "skus": listed(conn, but)}
+    where = "channel_id = :channel AND NOT " + among(conn, "sku", "skus")
+    sets = ", ".join(f"{a}_acked = {a}_desired, {a}_acked_content = {a}_content" for a in Aspect)
+    conn.execute(
+        text(
+            f"UPDATE offer SET {sets}, remote_id = COALESCE(remote_id, 'x'), stock_acked_quantity = stock_quantity,"
+            f" open_batch = NULL, open_aspects = 0 WHERE {where}"
+        ),
+        values,
+    )
+    conn.execute(text(refresh(conn.dialect.name, where)), values)
+
+
+def _only_stock(conn: Connection, channel_id: int, skus: list[str]) -> None:
     """Leave only the stock of these offers to be sent again."""
-    from marketsync.ledger.outbox import refresh
-    from marketsync.ledger.sql import among, listed
-
     where = "channel_id = :channel AND " + among(conn, "sku", "skus")
     values = {"channel": channel_id, "skus": listed(conn, skus)}
-    conn.execute(
-        text(f"UPDATE offer SET listing_acked = listing_desired, price_acked = price_desired WHERE {where}"), values
-    )
+    sets = "listing_acked = listing_desired, price_acked = price_desired"
+    conn.execute(text(f"UPDATE offer SET {sets} WHERE {where}"), values)
     conn.execute(text(refresh(conn.dialect.name, where)), values)
 
 
 def idle_memory() -> int:
     """A process of its own: ten channels open, nothing to do."""
-    import subprocess
-
     code = "import asyncio, sys\nfrom bench.run import idle\nprint(asyncio.run(idle()))"
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
@@ -349,8 +373,6 @@ async def idle() -> int:
         path.write_text(
             f"ledger: sqlite:///{folder / 'l.db'}\nkey: {new_key()}\nmetrics: 127.0.0.1:19464\nchannels:\n{channels}"
         )
-        from marketsync.daemon.run import Daemon
-
         daemon = Daemon(path, SystemClock())
         running = asyncio.create_task(daemon.run())
         await daemon.started.wait()
