@@ -6,7 +6,8 @@ from enum import StrEnum
 
 class Owner(StrEnum):
     """The source (an ERP: its figure is the truth, less what it cannot know yet), the ledger (the file was an opening
-    count), or a channel (the shop is master: read, never echoed back)."""
+    count), or a channel (the shop is master: read, never echoed back).
+    """
 
     SOURCE = "source"
     LEDGER = "ledger"

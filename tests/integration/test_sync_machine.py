@@ -183,7 +183,7 @@ class SyncMachine(RuleBasedStateMachine):
             done = self.do(self.e.run(owner, task))
             if task == "orders" and done.outcome == "done":
                 self.known[channel] = before
-        except BaseException as error:  # noqa: BLE001 - the death shows in whatever wraps it
+        except BaseException as error:
             if "Killed" not in repr(error):
                 raise
         ledger._submit = submit
