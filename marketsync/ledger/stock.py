@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
@@ -79,15 +80,15 @@ Places = tuple[dict[str, int], dict[str, int], dict[str, int]]  # by location: o
 def pieces(conn: Connection, skus: Iterable[str]) -> dict[str, Places]:
     """The same as ``levels``, in the shape that availability is computed from. SKUs without any are left out."""
     found: dict[str, Places] = {}
-    for sku, location, on_hand, reserved, figure_at in _select(conn, skus, lock=False):
-        at = found.setdefault(sku, ({}, {}, {}))
-        at[0][location], at[1][location] = on_hand, reserved
-        if figure_at is not None:
-            at[2][location] = figure_at
+    for row in _select(conn, skus, lock=False):
+        at = found.setdefault(row.sku, ({}, {}, {}))
+        at[0][row.location], at[1][row.location] = row.on_hand, row.reserved
+        if row.figure_at is not None:
+            at[2][row.location] = row.figure_at
     return found
 
 
-def _select(conn: Connection, skus: Iterable[str], *, lock: bool) -> Sequence[Row[tuple[str, str, int, int, int]]]:
+def _select(conn: Connection, skus: Iterable[str], *, lock: bool) -> Sequence[Row[Any]]:
     sql = f"SELECT sku, location, on_hand, reserved, figure_at FROM stock_level WHERE {among(conn, 'sku', 'skus')}"
     if lock and conn.dialect.name != "sqlite":  # SQLite has one writer
         sql += " ORDER BY sku, location FOR UPDATE"
