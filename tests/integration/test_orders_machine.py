@@ -193,10 +193,10 @@ class Play:
             case "pay":
                 self.channel.change(values[0], lambda newest: replace(newest, payment=Payment.PAID))
             case "fail":
+
                 def unpaid(newest):
-                    return (
-                                    replace(newest, payment=Payment.FAILED) if newest.payment is Payment.PENDING else None
-                                )
+                    return replace(newest, payment=Payment.FAILED) if newest.payment is Payment.PENDING else None
+
                 self.channel.change(values[0], unpaid)
             case "cancel":
                 self.channel.change(values[0], _moved(values[1], values[2], "cancelled"))
