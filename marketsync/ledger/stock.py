@@ -88,7 +88,7 @@ def pieces(conn: Connection, skus: Iterable[str]) -> dict[str, Places]:
     return found
 
 
-def _select(conn: Connection, skus: Iterable[str], *, lock: bool) -> Sequence[Row[Any]]:
+def _select(conn: Connection, skus: Iterable[str], *, lock: bool) -> Sequence[Any]:
     sql = f"SELECT sku, location, on_hand, reserved, figure_at FROM stock_level WHERE {among(conn, 'sku', 'skus')}"
     if lock and conn.dialect.name != "sqlite":  # SQLite has one writer
         sql += " ORDER BY sku, location FOR UPDATE"
