@@ -124,6 +124,8 @@ class _Play:
             wrong = await self._settle(show)
             self.activity = "done"
             await self._refresh(show)
+        if not self.json:
+            self.console.print()
         return await self._verdict(wrong)
 
     async def _watch(self, live: Live | None, seconds: float, *, forever: bool) -> None:
@@ -132,7 +134,7 @@ class _Play:
                 f"metrics: {self.daemon.status_url}/metrics   markets: {', '.join(self.markets.urls.values())}"
             )
         try:
-            until = self.began + seconds
+            until = self.clock.monotonic() + seconds
             while forever or self.clock.monotonic() < until:
                 await self._refresh(live)
                 await self.clock.sleep(0.5)
