@@ -1,0 +1,10 @@
+"""A shop that behaves like one of Shopify's: GraphQL, points, compare-and-set, idempotency keys, webhooks, faults.
+
+It knows nothing of the adapter. ``build_app(Shop(Rules(), clock))`` is the ASGI app.
+"""
+
+from marketsync_adapters.shopify.sandbox.app import build_app, serve, server
+from marketsync_adapters.shopify.sandbox.rules import Rules
+from marketsync_adapters.shopify.sandbox.shop import Shop
+
+__all__ = ["Rules", "Shop", "build_app", "serve", "server"]
