@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from marketsync.ledger.types import Document, RowId, Utc
@@ -21,6 +21,7 @@ class SalesOrder(SQLModel, table=True):
         UniqueConstraint("account_id", "channel_order_id"),
         Index("sales_order_state", "channel_id", "payment", "fulfilment"),
         Index("sales_order_placed", "account_id", "placed_at"),
+        Index("sales_order_unmapped", "account_id", sqlite_where=text("unmapped"), postgresql_where=text("unmapped")),
     )
     id: int | None = Field(default=None, sa_column=Column(RowId, primary_key=True))
     account_id: int = Field(sa_column=Column(Integer, ForeignKey("account.id"), nullable=False))

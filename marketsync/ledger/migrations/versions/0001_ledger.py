@@ -435,6 +435,13 @@ def upgrade() -> None:
     with op.batch_alter_table("sales_order", schema=None) as batch_op:
         batch_op.create_index("sales_order_placed", ["account_id", "placed_at"], unique=False)
         batch_op.create_index("sales_order_state", ["channel_id", "payment", "fulfilment"], unique=False)
+        batch_op.create_index(
+            "sales_order_unmapped",
+            ["account_id"],
+            unique=False,
+            sqlite_where=sa.text("unmapped"),
+            postgresql_where=sa.text("unmapped"),
+        )
 
     op.create_table(
         "buyer",
