@@ -15,12 +15,14 @@ import pytest
 from jsonschema import Draft7Validator
 from pydantic import SecretStr
 
-from marketsync.adapter.api import Adapter, Listing, WebhookCall
+from marketsync.adapter.api import Adapter, Listing, OfferOp, WebhookCall
 from marketsync.testing.clock import TurnedClock
 from marketsync.testing.contract import Harness
 from marketsync.testing.referee import Referee, RefereedTransport
 from marketsync.testing.sandbox import InProcess
 from marketsync_adapters.amazon import AmazonAdapter, Credentials, Settings
+from marketsync_adapters.amazon.mapping import Terms, put_out
+from marketsync_adapters.amazon.marketplaces import MARKETPLACES
 from marketsync_adapters.amazon.sandbox import Account, Rules, build_app
 from marketsync_adapters.sandbox.faults import Fault, FaultKind
 
@@ -82,7 +84,10 @@ def check_documents(account: Account) -> int:
             continue
         content = gzip.decompress(document.content) if document.packed else document.content
         kind = "processing-report-" if document.packed else ""
-        faults = [error.message[:300] for error in schema(f"listings-feed-{kind}schema-v2.json").iter_errors(json.loads(content))]
+        faults = [
+            error.message[:300]
+            for error in schema(f"listings-feed-{kind}schema-v2.json").iter_errors(json.loads(content))
+        ]
         assert faults == []
         checked += 1
     return checked
@@ -138,6 +143,12 @@ def listing(sku: str) -> Listing:
 def offer(sku: str) -> Listing:
     """An offer on a product that Amazon already has."""
     return Listing(title=f"Chair {sku}", attributes={"merchant_suggested_asin": "B0CHAIR001"})
+
+
+def shelve(account: Account, op: OfferOp) -> None:
+    """Put an offer on sale without any request, as if it had been there for long."""
+    body = put_out(op, Terms(MARKETPLACES["DE"]))
+    account.items.apply_put(op.sku, json.loads(json.dumps(body, default=float)))
 
 
 def credentials(**more: Any) -> Credentials:

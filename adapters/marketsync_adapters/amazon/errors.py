@@ -13,13 +13,13 @@ HINTS: Mapping[str, str] = {
     "90000900": "An attribute is unknown to this product type: correct its name or leave it out.",
     "90244": "A value is not among those that Amazon allows for this attribute: use one of the values it names.",
     "99022": "A part of an attribute is missing, often of the price: give the whole attribute.",
-    "99010": "A value is required here because of another attribute: add it.",
-    "99300": "A text is too long for this attribute: shorten it.",
+    "99300": "The page breaks Amazon's rules for product pages: correct what its text and pictures say.",
     "13013": "Amazon does not know this SKU (any more): it has to be listed before its price or stock can change.",
+    "18155": "The price is below the minimum price set for it in Seller Central: correct one of the two.",
+    "18742": "Amazon does not allow this product: take the offer down, or appeal in Seller Central.",
     "18027": "The main picture has text, a logo or a watermark: replace it.",
     "18320": "The main picture is missing or was refused: give a new one.",
     "18448": "Recommended attributes are incomplete: the offer sells, fill them in when there is time.",
-    "20005": "Amazon could not fetch a picture: its address must answer without a login.",
     "5461": "Amazon does not let this account create products of this brand: ask for brand approval in Seller Central.",
     "5665": "Amazon does not know this brand: have it approved, or use the brand exactly as Amazon spells it.",
     "5886": "Selling this product needs an approval: apply for it in Seller Central.",
@@ -78,9 +78,14 @@ def first_error(reply: Reply) -> tuple[str, str]:
     return str(errors[0].get("code", "")), str(errors[0].get("message", ""))
 
 
-def worst(issues: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The issues that keep something from being applied."""
-    return [issue for issue in issues if issue.get("severity") == "ERROR"]
+def worst(issues: Iterable[Mapping[str, Any]], marketplace: str = "") -> list[Mapping[str, Any]]:
+    """The issues that keep something from being applied, of one storefront where one is named."""
+    return [
+        issue
+        for issue in issues
+        if issue.get("severity") == "ERROR"
+        and (not marketplace or marketplace in issue.get("marketplaceIds", (marketplace,)))
+    ]
 
 
 def hint(issue: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ class Written:
         for aspect in sorted(aspects):
             issue = refused if self.created or aspect is Aspect.LISTING else None
             if self._shows(aspect, item, market):
-                results.append(_noted(sku, aspect, item))
+                results.append(_noted(sku, aspect, item, market))
             elif issue is not None:
                 results.append(_told(sku, aspect, Result.REJECTED, issue))
             else:
@@ -116,15 +116,15 @@ def _summary(item: Mapping[str, Any], market: Marketplace) -> Mapping[str, Any]:
 
 def _suppressed(item: Mapping[str, Any], market: Marketplace) -> Mapping[str, Any] | None:
     """The error that keeps an item from buyers: neither buyable nor discoverable, and an error says why."""
-    errors: Sequence[Mapping[str, Any]] = worst(item.get("issues") or ())
+    errors: Sequence[Mapping[str, Any]] = worst(item.get("issues") or (), market.id)
     if not errors or _summary(item, market).get("status"):
         return None
     return errors[0]
 
 
-def _noted(sku: str, aspect: Aspect, item: Mapping[str, Any] | None) -> PushResult:
+def _noted(sku: str, aspect: Aspect, item: Mapping[str, Any] | None, market: Marketplace) -> PushResult:
     """Applied; where the listing has a fault that Amazon tolerates, the result tells it."""
-    faults = worst((item or {}).get("issues") or ()) if aspect is Aspect.LISTING else []
+    faults = worst((item or {}).get("issues") or (), market.id) if aspect is Aspect.LISTING else []
     result = _told(sku, aspect, Result.APPLIED, faults[0] if faults else {})
     return result if item is None else replace(result, channel_id=sku)
 

@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from heapq import heappop, heappush
 from typing import Any
 
 from marketsync.adapter.api import Clock, Money
@@ -73,13 +74,12 @@ class Items:
     def later(self, at: datetime, act: Callable[[], None]) -> str:
         """Do something when its time has come, after all that comes before. Returns the submission's id."""
         self._submissions += 1
-        self._later.append((at, self._submissions, act))
-        self._later.sort(key=lambda one: one[:2])
+        heappush(self._later, (at, self._submissions, act))
         return f"submission-{self._submissions:08d}"
 
     def settle(self) -> None:
         while self._later and self._later[0][0] <= self._clock.now():
-            self._later.pop(0)[2]()
+            heappop(self._later)[2]()
 
     # ---------------------------------------------------------------- submissions
 
@@ -191,7 +191,7 @@ class Items:
         ):
             text = str(_first(attributes, name) or "")
             if len(text) > most or any(ord(letter) < 32 and letter not in "\t\r\n" for letter in text):
-                issues.append(_issue("99300", f"'{name}' is longer than {most} characters or has invalid ones.", name))
+                issues.append(_issue("90244", f"'{name}' is longer than {most} characters or has invalid ones.", name))
         for offer in attributes.get("purchasable_offer", ()):
             issues += self._price_faults(offer)
         for one in attributes.get("fulfillment_availability", ()):
