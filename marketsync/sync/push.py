@@ -71,7 +71,9 @@ class _Run:
     def __init__(self, house: House, channel: LiveChannel, run_id: int | None, skus: Sequence[str] | None) -> None:
         self.house, self.channel, self.run_id, self.skus = house, channel, run_id, skus
         self.report = PushReport()
-        self.shut: set[tuple[str, str]] = set()  # doors that have nothing more, or have to wait
+        self.shut: set[tuple[str, str]] = set()  # doors that have to wait
+        self.answers = 0
+        self.empty: dict[tuple[str, str], int] = {}  # doors that had nothing after so many answers; more may be due now
         self.stopped = False
 
     # ---------------------------------------------------------------- choosing
@@ -87,10 +89,10 @@ class _Run:
                 self.report.wait(wait)
                 self.shut.add((door.operation.name, door.takes))
                 continue
-            claim = await self._claim(door)
+            answers, claim = self.answers, await self._claim(door)
             if claim is None:
                 await self.channel.account.http.release(door.operation.name)
-                self.shut.add((door.operation.name, door.takes))
+                self.empty[door.operation.name, door.takes] = answers
                 continue
             await self._send(door, claim)
 
@@ -101,8 +103,9 @@ class _Run:
         backlog = await self.house.ledger.read(
             partial(offers.due_by_lane, channel_id=self.channel.id, now=now, ceiling=ceiling)
         )
+        closed = self.shut | {name for name, answers in self.empty.items() if answers == self.answers}
         for door in doors(spec, backlog):
-            if (door.operation.name, door.takes) not in self.shut and any(backlog.get(lane) for lane in door.lanes):
+            if (door.operation.name, door.takes) not in closed and any(backlog.get(lane) for lane in door.lanes):
                 return door
         return None
 
@@ -204,6 +207,7 @@ class _Run:
             request_id=outcome.request_id,
         )
         counts = await self.house.ledger.write(lambda conn: results.apply_results(conn, request))
+        self.answers += 1  # stock waits for its price, a price for its listing
         self.report.add(counts)
         seconds = self.house.clock.monotonic() - began
         self.house.metrics.pushed(self.channel.name, counts, seconds)
