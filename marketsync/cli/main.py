@@ -52,7 +52,9 @@ def globals_first(arguments: Sequence[str]) -> list[str]:
         name, equals, _ = word.partition("=")
         if name in _ANYWHERE and (not equals or name.startswith("--")):
             first.append(word)
-            if _ANYWHERE[name] and not equals and waiting:
+            if _ANYWHERE[name] and not equals:
+                if not waiting:
+                    return first  # so that its missing value is what is told
                 first.append(waiting.pop(0))
         else:
             rest.append(word)
@@ -80,8 +82,7 @@ def _told(error: Exception, *, verbose: bool) -> int:
     """Say what is wrong; returns the exit code."""
     if isinstance(error, UsageError):
         _tell(error.format_message())
-        if error.ctx is not None:
-            typer.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+        typer.echo(f"Try '{error.ctx.command_path if error.ctx else 'marketsync'} --help'.", err=True)
         return WRONG
     if isinstance(error, ConfigError):
         for problem in error.problems:
