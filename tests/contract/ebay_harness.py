@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -27,7 +26,6 @@ CONTRACTS = Path(os.environ.get("MARKETSYNC_CONTRACTS", Path(__file__).resolve()
 FOLDER = CONTRACTS / "ebay"
 RULES = Rules()
 HOST = "https://api.ebay.test"
-COVERED: dict[str, Counter[str]] = {}  # contract -> operations that any test of this run has exercised
 
 # The published contracts, by the path that their calls begin with; and the maxima that stand only in their prose.
 PUBLISHED = {
@@ -76,7 +74,6 @@ def referee_for(base: str) -> Referee:
         path = Path(folder) / "contract.json"
         path.write_text(json.dumps(document))
         referee = Referee.from_openapi(path, limits=LIMITS.get(base))
-    referee.coverage = COVERED.setdefault(PUBLISHED[base], Counter())
     return referee
 
 

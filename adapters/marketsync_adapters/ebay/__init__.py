@@ -250,7 +250,7 @@ class EbayAdapter:
         return await self._orders.page(cursor, self._context.clock.now())
 
     async def order_ids(self, placed_from: datetime, placed_to: datetime) -> Sequence[str]:
-        return await self._orders.ids(placed_from, min(placed_to, self._context.clock.now()))
+        return await self._orders.ids(placed_from, placed_to, self._context.clock.now())
 
     async def ship(self, command: Command) -> CommandResult:
         return await self._orders.ship(command, self._context.clock.now())

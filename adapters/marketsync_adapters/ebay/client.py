@@ -158,8 +158,10 @@ class Client:
         found: list[Document] = []
         for call in ("rate_limit", "user_rate_limit"):
             params = {"api_context": "sell"}
-            reply = await self._http.request("limits", "GET", f"{ANALYTICS}/{call}/", params=params)
-            if reply.status != 204:
+            # It only informs: an application that may not ask is no reason to stop.
+            path, refused = f"{ANALYTICS}/{call}/", _REFUSALS | {403}
+            reply = await self._http.request("limits", "GET", path, params=params, accept=refused)
+            if reply.status == 200:
                 found += document_of(reply).get("rateLimits") or []
         return found
 

@@ -76,11 +76,12 @@ class Orders:
             params["filter"] = f"lastmodifieddate:[{time_out(place.since)}..{until}]"
         return await self._http.request("orders", "GET", f"{FULFILLMENT}/order", params=params)
 
-    async def ids(self, placed_from: datetime, placed_to: datetime) -> list[str]:
+    async def ids(self, placed_from: datetime, placed_to: datetime, now: datetime) -> list[str]:
         ids: list[str] = []
+        until = min(placed_to, now)  # eBay refuses times to come
         offset: int | None = 0
         while offset is not None:
-            window = f"creationdate:[{time_out(placed_from)}..{time_out(placed_to)}]"
+            window = f"creationdate:[{time_out(placed_from)}..{time_out(until)}]"
             params: dict[str, str | int] = {"filter": window, "limit": PAGE, "offset": offset}
             reply = await self._http.request("order_ids", "GET", f"{FULFILLMENT}/order", params=params)
             documents = entries(reply, "orders")

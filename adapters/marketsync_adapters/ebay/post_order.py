@@ -30,7 +30,8 @@ POST_ORDER = "/post-order/v2"
 PAGE = 25
 WINDOW = timedelta(days=60)  # how long after it was asked for a return still changes
 
-_REFUSALS = frozenset({400, 403, 404, 409})
+_REFUSALS = frozenset({400, 401, 403, 404, 409})
+_WRONG_SCHEME = "eBay's Post-Order API does not take the token as marketsync sends it (Bearer; it may want IAF)"
 _RECEIVED = frozenset({"ITEM_DELIVERED", "RETURN_DELIVERED"})
 REASONS: Mapping[str, str] = MappingProxyType(
     {"buyer": "BUYER_ASKED_CANCEL", "address": "ADDRESS_ISSUES", "stock": "OUT_OF_STOCK_OR_CANNOT_FULFILL"}
@@ -62,6 +63,8 @@ class PostOrder:
         content = orjson.dumps(body)
         headers = {"Content-Type": "application/json", **self._headers, **sign("POST", path, content)}
         reply = await self._http.request("cancel", "POST", path, content=content, headers=headers, accept=_REFUSALS)
+        if reply.status == 401:
+            return CommandResult(result=Result.REJECTED, code="401", message=f"{_WRONG_SCHEME}: cancel in Seller Hub.")
         refusal = refusal_in(reply)
         if refusal is not None:
             return rejected(refusal)
@@ -85,7 +88,11 @@ class PostOrder:
             "offset": offset,
         }
         path = f"{POST_ORDER}/return/search"
-        reply = await self._http.request("returns", "GET", path, params=params, headers=self._headers)
+        reply = await self._http.request(
+            "returns", "GET", path, params=params, headers=self._headers, accept=frozenset({401})
+        )
+        if reply.status == 401:  # not AuthRefused: that would stop the channel's offers and orders too
+            raise UnexpectedReply(f"{_WRONG_SCHEME}: turn post_order off.", code="401")
         members = document_of(reply).get("members") or ()
         returns = [await self._return(str(one["returnId"])) for one in members]
         changed = [one for one in returns if cursor.since is None or one.updated >= cursor.since]

@@ -68,24 +68,27 @@ class Revision:
         self, board: Board, ops: Sequence[OfferOp], entries: Sequence[Entry], aspects: frozenset[Aspect]
     ) -> None:
         """Note what a call did; then what needs calls of its own: drafts, and stock beside a refused price."""
-        drafts: list[tuple[OfferOp, Refusal]] = []
-        stock_alone: list[OfferOp] = []
+        refused: list[tuple[OfferOp, Refusal]] = []
         for op in ops:
             of_offer = [one for one in entries if op.channel_id and one.get("offerId") == op.channel_id]
             of_item = [one for one in entries if one.get("sku") == op.sku and one not in of_offer]
             refusal = _worst(of_offer)
+            if refusal is None:
+                self._note(board, op, board.open(op.sku) & aspects, of_item, of_offer)
+            else:
+                refused.append((op, refusal))
+        stock_alone = []
+        for op, refusal in refused:
+            if refusal.code in _PERHAPS_A_DRAFT and await self._revive(board, op):
+                continue
             wanted = board.open(op.sku) & aspects
-            if refusal is not None and refusal.code in _PERHAPS_A_DRAFT:
-                drafts.append((op, refusal))
-            elif refusal is not None and wanted == {PRICE, STOCK}:
-                board.refuse(op.sku, refusal, {PRICE})  # a price must not keep the stock from falling
+            if wanted == {PRICE, STOCK}:  # a price must not keep the stock from falling
+                board.refuse(op.sku, refusal, {PRICE})
                 stock_alone.append(op)
             else:
-                self._note(board, op, wanted, of_item, of_offer)
+                board.refuse(op.sku, refusal, wanted)
         if stock_alone:
             await self._send(board, stock_alone, frozenset({STOCK}))
-        for op, refusal in drafts:
-            await self._revive(board, op, refusal)
 
     def _note(
         self,
@@ -104,13 +107,18 @@ class Revision:
                 warnings = " ".join(filter(None, map(warnings_of, told)))
                 board.apply(op.sku, {aspect}, channel_id=op.channel_id, warnings=warnings)
 
-    async def _revive(self, board: Board, op: OfferOp, told: Refusal) -> None:
-        """An offer that refuses to be revised: where it is a draft, its price is set and it goes live again."""
+    async def _revive(self, board: Board, op: OfferOp) -> bool:
+        """An offer that refuses to be revised: where it is a draft, its price is set and it goes live again.
+
+        False where it is live: then eBay means what it says.
+        """
         assert op.channel_id is not None
         offer = await self._client.offer(op.channel_id)
-        if offer is None or offer.get("status") != "UNPUBLISHED":
-            board.refuse(op.sku, GONE if offer is None else told)
-            return
+        if offer is None:
+            board.refuse(op.sku, GONE)
+            return True
+        if offer.get("status") != "UNPUBLISHED":
+            return False
         refusal = None
         if PRICE in board.open(op.sku) and op.price is not None:
             refusal = await self._client.replace_offer(op.channel_id, repriced(offer, op.price))
@@ -120,6 +128,7 @@ class Revision:
             board.apply(op.sku, channel_id=op.channel_id)
         else:
             board.refuse(op.sku, refusal)
+        return True
 
     async def _publish(self, op: OfferOp) -> Refusal | None:
         if op.family:

@@ -105,7 +105,7 @@ def _handle(call: Call, api: str, handler: Callable[[Call], Answer]) -> Response
     if call.fault is FaultKind.EXPIRED_TOKEN:
         call.market.gate.expire_tokens()
     try:
-        call.market.gate.authenticate(call.request.headers.get("authorization", ""))
+        call.market.gate.authenticate(call.request.headers.get("authorization", ""), iaf=api == "post_order")
         call.market.gate.admit(api)
         status, document = handler(call)
         if status == 201 and isinstance(document, dict) and "Location" in document:

@@ -45,8 +45,10 @@ class Gate:
     def expire_tokens(self) -> None:
         self._tokens = dict.fromkeys(self._tokens, self._clock.now())
 
-    def authenticate(self, authorization: str) -> None:
-        ends = self._tokens.get(authorization.removeprefix("Bearer "))
+    def authenticate(self, authorization: str, *, iaf: bool = False) -> None:
+        """``iaf``: a call of the Post-Order API, which may want another word before the token."""
+        scheme = "IAF" if iaf and self._rules.iaf else "Bearer"
+        ends = self._tokens.get(authorization.removeprefix(f"{scheme} "))
         if ends is None or self._clock.now() >= ends:
             raise Refused(401, 1001, "Invalid access token. Check the value of the Authorization HTTP request header.")
 

@@ -61,7 +61,7 @@ class Rules:
     location: str = "berlin"
     one_sku_per_update: bool = False  # what one of eBay's two documents on bulkUpdatePriceQuantity says
     signatures: bool = False
-    post_order: bool = True
+    iaf: bool = False  # the Post-Order API takes the token only as "IAF", not as "Bearer"
     title_length: int = 80
     images: int = 24
     shipping: int = 490  # minor units, per order

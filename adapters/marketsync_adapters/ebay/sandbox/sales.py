@@ -158,7 +158,8 @@ class Sales:
         tracking = body.get("trackingNumber") or ""
         if bool(tracking) != bool(body.get("shippingCarrierCode")) or not (tracking.isalnum() or not tracking):
             raise Refused(400, 32300, "Invalid shipment tracking number or carrier")
-        if tracking and any(one["fulfillmentId"] == tracking for one in order.shipments):
+        same = [one for one in order.shipments if one["fulfillmentId"] == tracking]
+        if any(one["lineItems"] == body.get("lineItems") for one in same):
             raise Refused(409, 32600, "The order has a fulfillment with this tracking number.")
         if order.payment == "PENDING" or order.cancel_state == "CANCELED":
             raise Refused(400, 32600, "Invalid input data. The order is not paid, or cancelled.")
