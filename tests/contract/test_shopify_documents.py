@@ -57,7 +57,7 @@ def test_costs_are_not_less_than_shopify_counts(name: str) -> None:
     assert document.cost <= documents.DEAREST
 
 
-@pytest.mark.parametrize(("part", "count"), product(PARTS, (1, 7)))
+@pytest.mark.parametrize(("part", "count"), list(product(PARTS, (1, 7))))
 def test_repeated_parts_cost_so_many_times_as_much(part: documents.Part, count: int) -> None:
     """Aliases are counted one by one."""
     variables = {f"input{n}": {} for n in range(count)} | {f"first{n}": 0 for n in range(count)}

@@ -1,7 +1,7 @@
 """The ``product`` door: whole families become products. Nothing that the catalogue does not name is ever deleted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -87,7 +87,7 @@ class Listings:
         except AdapterError as error:
             self._context.log.warning("products written without their metafields", reason=error.message)
             for family, _ in desk.owners:
-                _listing_again(desk, family, Fault("not_dressed", error.message, Result.RETRY))
+                _half_written(desk, family, Fault("not_dressed", error.message, Result.UNKNOWN))
         return PushOutcome(results=list(desk.results.values()), receipt=desk.receipt, ask_after=ASK_AFTER)
 
     async def confirm(self, receipt: Receipt) -> PushOutcome:
@@ -248,8 +248,7 @@ class Listings:
             errors = await self._set_metafields([one for _, _, one in chunk])
             for family, sku, _ in chunk if errors else ():
                 guilty = [error for error in errors if chunk[_index(error)][1] == sku]
-                fault = fault_of(guilty[0]) if guilty else RESEND
-                _listing_again(desk, family, fault)
+                _half_written(desk, family, fault_of(guilty[0]) if guilty else replace(RESEND, result=Result.UNKNOWN))
         await self._publish([next(iter(owners.values())).product for _, owners in dressed])
 
     async def _set_metafields(self, metafields: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -315,10 +314,12 @@ def _faults_by_sku(errors: Sequence[Mapping[str, Any]], skus: Sequence[str]) -> 
     return {skus[index]: fault_of(error) for index, error in reversed(named) if index is not None}
 
 
-def _listing_again(desk: _Desk, family: Family, fault: Fault) -> None:
+def _half_written(desk: _Desk, family: Family, fault: Fault) -> None:
+    """The product is there, and what belongs to it is not: its id is kept, the listing is no success."""
     for op in family.changed:
         if _lists(op):
-            desk.results[op.sku, Aspect.LISTING] = fault.at(op.sku, Aspect.LISTING)
+            known = desk.results[op.sku, Aspect.LISTING].channel_id
+            desk.results[op.sku, Aspect.LISTING] = replace(fault.at(op.sku, Aspect.LISTING), channel_id=known)
 
 
 def _lists(op: OfferOp) -> bool:
