@@ -73,8 +73,7 @@ def referee_for(base: str) -> Referee:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "contract.json"
         path.write_text(json.dumps(document))
-        referee = Referee.from_openapi(path, limits=LIMITS.get(base))
-    return referee
+        return Referee.from_openapi(path, limits=LIMITS.get(base))
 
 
 def refereed(market: Market) -> httpx.AsyncBaseTransport:
