@@ -7,7 +7,7 @@ import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from marketsync.adapter.api import Aspect, Money, OfferOp, OrderCursor, Price, Result, Stock
+from marketsync.adapter.api import Aspect, Command, Money, OfferOp, OrderCursor, Price, Result, Stock
 from marketsync.adapter.errors import (
     AdapterError,
     AuthRefused,
@@ -274,3 +274,45 @@ def test_an_address_without_woocommerce_is_named(clock: TurnedClock) -> None:
     harness = behind(a_shop(clock), clock, lambda request: httpx.Response(404, content=json.dumps(body)))
     with pytest.raises(ChannelBlocked, match="is the plugin active"):
         check(harness)
+
+
+def test_reading_for_a_write_leaves_nothing_unknown(clock: TurnedClock) -> None:
+    """A page in the place of the order that a refund looks at first: nobody has refunded anything."""
+    harness = behind(a_shop(clock), clock, lambda request: httpx.Response(200, html=HTML))
+
+    async def test(session: Session) -> None:
+        command = Command(key="k", order_id="1", lines=())
+        for write in (session.adapter.ship, session.adapter.cancel, session.adapter.refund):
+            with pytest.raises(Unavailable):
+                await write(command)
+        with pytest.raises(Unavailable):
+            await session.adapter.push("listings", [a_push()])
+
+    harness.run(test)
+
+
+@pytest.mark.parametrize("door", ["listings", "offers", "withdraw"])
+def test_the_first_request_of_a_push_takes_the_slot_that_was_reserved_for_it(clock: TurnedClock, door: str) -> None:
+    """Used later, after other requests, it would be one request too many at that moment."""
+    shop = a_shop(clock)
+    harness = harness_for(shop, clock)
+    op = a_push()
+    if door == "offers":
+        row = shop.catalogue.create({"name": "x", "sku": "S-1"})
+        op = OfferOp(
+            sku="S-1", changed=frozenset({Aspect.STOCK}), revision=1, channel_id=str(row["id"]), stock=Stock(quantity=1)
+        )
+    if door == "withdraw":
+        op = OfferOp(sku="S-1", changed=frozenset({Aspect.LISTING}), revision=1, withdraw=True)
+
+    async def test(session: Session) -> list[Result]:
+        results = []
+        for _ in range(3):
+            while wait := await session.adapter._context.http.reserve(door):
+                clock.advance(wait)
+            results += [result.result for result in (await session.adapter.push(door, [op])).results]
+            clock.advance(0.5)
+        return results
+
+    assert {Result.APPLIED} == set(harness.run(test))
+    assert 0 == shop.limiter.refused

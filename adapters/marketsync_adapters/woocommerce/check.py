@@ -17,7 +17,7 @@ async def check(client: Client, settings: Settings) -> str:
     WooCommerce has no seller to name. What a key with read and write permission can always do is to count products
     and to write none of them.
     """
-    listed = await client.reply("check", "/products", {"per_page": 1, "_fields": "id"}, frozenset())
+    listed = await client.reply("check", "/products", {"per_page": 1, "_fields": "id"})
     document(listed)
     await client.send("check", "POST", "/products/batch", {"update": []})
     told = [f"{listed.headers.get('x-wp-total', 'unknown')} products"]

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from marketsync.adapter.api import ChannelHttp, Reply, Result
-from marketsync.adapter.errors import ItemRefused, OutcomeUnknown, Retryable, UnexpectedReply
+from marketsync.adapter.errors import ItemRefused, OutcomeUnknown, RateLimited, Retryable, Unavailable, UnexpectedReply
 from marketsync_adapters.woocommerce.errors import Refusal, refusal
 from marketsync_adapters.woocommerce.mapping import Document, new_images, storable
 from marketsync_adapters.woocommerce.settings import Settings
@@ -40,19 +40,25 @@ class Client:
     # What is there.
 
     async def get(self, operation: str, path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        return document(await self._http.request(operation, "GET", path, params=params))
+        return document(await self.reply(operation, path, params or {}))
 
     async def send(
         self, operation: str, method: str, path: str, body: Mapping[str, Any], accept: frozenset[int] = frozenset()
     ) -> Reply:
         return await self._http.request(operation, method, path, json=body, accept=accept)
 
-    async def reply(self, operation: str, path: str, params: Mapping[str, str | int], accept: frozenset[int]) -> Reply:
-        return await self._http.request(operation, "GET", path, params=params, accept=accept)
+    async def reply(
+        self, operation: str, path: str, params: Mapping[str, str | int], accept: frozenset[int] = frozenset()
+    ) -> Reply:
+        """A GET. It changes nothing, whatever operation it belongs to: without an answer nothing is unknown."""
+        try:
+            return await self._http.request(operation, "GET", path, params=params, accept=accept)
+        except OutcomeUnknown as error:
+            raise Unavailable(error.message, retry_after=error.retry_after, code=error.code) from error
 
     async def page(self, operation: str, path: str, params: Mapping[str, str | int]) -> tuple[list[Any], int]:
         """One page of a list, and how many pages there are."""
-        reply = await self._http.request(operation, "GET", path, params=params)
+        reply = await self.reply(operation, path, params)
         items = document(reply)
         if not isinstance(items, list):
             raise UnexpectedReply(f"The shop answered {path} with something that is no list.")
@@ -78,23 +84,27 @@ class Client:
             params["include"] = some
         return self.all("read_products", f"/products/{product_id}/variations", params)
 
-    async def products_by_id(self, ids: Iterable[int]) -> dict[int, Any]:
+    async def products_by_id(self, ids: Iterable[int], operation: str = "read_products") -> dict[int, Any]:
         found: dict[int, Any] = {}
         wanted = sorted(set(ids))
         for start in range(0, len(wanted), self._page_size):
             some = wanted[start : start + self._page_size]
             params = {**_FIELDS, "include": ",".join(map(str, some)), "orderby": "id", "order": "asc"}
-            async for product in self.all("read_products", "/products", params):
+            async for product in self.all(operation, "/products", params):
                 found[product["id"]] = product
         return found
 
-    async def find(self, skus: Iterable[str]) -> dict[str, Any]:
-        """Products and variations by SKU, letter by letter: the shop's own search takes case and accents for equal."""
+    async def find(self, skus: Iterable[str], operation: str = "read_products") -> dict[str, Any]:
+        """Products and variations by SKU, letter by letter: the shop's own search takes case and accents for equal.
+
+        ``operation``: that of the push it is for. The engine has reserved a slot for a push's first request; a slot
+        that were used later, after other requests, would be one request too many at that moment.
+        """
         wanted = [sku for sku in dict.fromkeys(skus) if storable(sku)]
         found: dict[str, Any] = {}
         for some in _searches(wanted, self._settings.skus_per_lookup):
             params = {**_FIELDS, "sku": ",".join(some), "orderby": "id", "order": "asc"}
-            async for product in self.all("read_products", "/products", params):
+            async for product in self.all(operation, "/products", params):
                 if product["sku"] in some:
                     found.setdefault(product["sku"], product)
         return found
@@ -115,8 +125,9 @@ class Writer:
     def __init__(self, http: ChannelHttp, settings: Settings, operation: str) -> None:
         self._http = http
         self._settings = settings
-        self._operation = operation
+        self.operation = operation
         self._sent = False
+        self._failures = 0  # in a row
         self._stopped: Refusal | None = None
 
     async def write(self, path: str, writes: Sequence[Write]) -> list[Outcome]:
@@ -131,6 +142,7 @@ class Writer:
                 continue
             try:
                 outcomes += _matched(some, document(await self._request(path, some)))
+                self._failures = 0
             except (ItemRefused, Retryable) as error:
                 if not self._sent:
                     raise
@@ -141,17 +153,18 @@ class Writer:
     def _failed(self, error: ItemRefused | Retryable) -> Refusal:
         if isinstance(error, ItemRefused):
             return Refusal(error.code, error.message)
-        self._stopped = Refusal(error.code, error.message, Result.RETRY)
-        if isinstance(error, OutcomeUnknown):
-            return Refusal(error.code, error.message, Result.UNKNOWN)
-        return self._stopped
+        self._failures += 1
+        if self._failures > 1 or isinstance(error, RateLimited):
+            self._stopped = Refusal(error.code, error.message, Result.RETRY)
+        unknown = isinstance(error, OutcomeUnknown)
+        return Refusal(error.code, error.message, Result.UNKNOWN if unknown else Result.RETRY)
 
     async def _request(self, path: str, writes: Sequence[Write]) -> Reply:
         body: dict[str, list[Any]] = {}
         for write in writes:
             entry = write.document["id"] if write.verb == "delete" else write.document
             body.setdefault(write.verb, []).append(entry)
-        return await self._http.request(self._operation, "POST", f"{path}/batch", json=body)
+        return await self._http.request(self.operation, "POST", f"{path}/batch", json=body)
 
     def _chunks(self, writes: Sequence[Write]) -> list[list[Write]]:
         chunks: list[list[Write]] = []

@@ -26,7 +26,7 @@ class Commands:
 
     async def ship(self, command: Command) -> CommandResult:
         """A part becomes a note and a meta field of ours; with the last piece the order is completed."""
-        order = await self._order(command)
+        order = await self._order("ship", command)
         if isinstance(order, CommandResult):
             return order
         if command.key in orders.shipments(order):
@@ -43,7 +43,7 @@ class Commands:
         return await self._update("ship", command, self._shipment(command, pieces, whole=whole), command.key)
 
     async def cancel(self, command: Command) -> CommandResult:
-        order = await self._order(command)
+        order = await self._order("cancel", command)
         if isinstance(order, CommandResult):
             return order
         means = orders.meaning(order, self._settings)
@@ -59,7 +59,7 @@ class Commands:
         return await self._update("cancel", command, {"status": "cancelled"}, command.order_id)
 
     async def refund(self, command: Command) -> CommandResult:
-        order = await self._order(command)
+        order = await self._order("refund", command)
         if isinstance(order, CommandResult):
             return order
         if (made := refund_made(order, command)) is not None:
@@ -75,7 +75,7 @@ class Commands:
 
     async def result(self, kind: str, command: Command) -> CommandResult | None:
         """Whether the order shows that a command took effect; None: no trace."""
-        order = await self._order(command)
+        order = await self._order("read_order", command)
         if isinstance(order, CommandResult):
             return None
         if kind == "refund":
@@ -85,12 +85,14 @@ class Commands:
         cancelled = orders.meaning(order, self._settings) == "cancelled"
         return _applied(command.order_id) if cancelled else None
 
-    async def _order(self, command: Command) -> Any:
-        """The order, or the result of a command for one that is not there."""
+    async def _order(self, operation: str, command: Command) -> Any:
+        """The order, or the result of a command for one that is not there. It is a command's first request, so it
+        takes the slot that was reserved for the command.
+        """
         path = f"/orders/{command.order_id}"
         if not command.order_id.isdecimal():
             return _rejected("woocommerce_rest_shop_order_invalid_id", "The shop's orders have numbers for ids.")
-        reply = await self._client.reply("read_order", path, {"dp": 6}, _OF_THE_ORDER)
+        reply = await self._client.reply(operation, path, {"dp": 6}, _OF_THE_ORDER)
         return _of_reply(reply) if reply.status in _OF_THE_ORDER else document(reply)
 
     async def _open_pieces(self, order: Document) -> dict[str, int]:

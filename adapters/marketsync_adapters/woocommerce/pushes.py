@@ -66,7 +66,7 @@ async def withdraw(
     client: Client, settings: Settings, writer: Writer, ops: Sequence[OfferOp], results: Results
 ) -> None:
     """Hide or delete offers. One that is not in the shop is withdrawn already."""
-    found = await client.find(op.sku for op in ops if op.channel_id is None)
+    found = await client.find((op.sku for op in ops if op.channel_id is None), writer.operation)
     gone = Refusal("", "", Result.APPLIED)
     known = []
     for op in ops:
@@ -114,7 +114,8 @@ class ListingPush:
     async def run(self, ops: Sequence[OfferOp], *, adopts: bool = True) -> None:
         """Ops with an empty ``changed`` are there for context."""
         sendable = _sendable(ops, self._settings, self._results)
-        self._found = await self._client.find([op.sku for op in sendable] + [self._parent_sku(op) for op in sendable])
+        skus = [op.sku for op in sendable] + [self._parent_sku(op) for op in sendable]
+        self._found = await self._client.find(skus, self._writer.operation)
         parents = {row["parent_id"] for row in self._found.values() if row["type"] == "variation"}
         self._parents = await self._client.products_by_id(parents) if parents else {}
         self._shop = await _look_around(self._client, self._settings, sendable)
