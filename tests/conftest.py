@@ -1,5 +1,6 @@
 """What the whole suite shares: the databases, the real data, how hypothesis explores."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from marketsync.testing.postgres import PostgresServer, PostgresUnavailable, shared_server
@@ -22,6 +24,16 @@ set_hypothesis_home_dir(Path(sys.prefix if os.access(sys.prefix, os.W_OK) else t
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> Iterator[None]:
+    """A test that sets the log up (every command does) leaves it to the next as it was."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

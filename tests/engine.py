@@ -80,7 +80,7 @@ class Engine:
         """Until nothing runs any more, or all that runs sleeps on the clock."""
         while self.dispatcher.busy:
             working = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            finished, _ = await asyncio.wait(working, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
+            finished, _ = await asyncio.wait(working, timeout=0.3, return_when=asyncio.FIRST_COMPLETED)
             if not finished:
                 return
 

@@ -167,6 +167,8 @@ def _select(conn: Connection, request: ClaimRequest, lane: Lane, limit: int) -> 
     sql = on(
         conn.dialect.name, f"SELECT {_COLUMNS} FROM offer WHERE {where} ORDER BY channel_id, lane, due_at LIMIT :limit"
     )
+    if conn.dialect.name != "sqlite":  # there, claims run side by side: an offer is taken by one of them
+        sql += " FOR UPDATE SKIP LOCKED"
     return _typed(sql), values
 
 
@@ -206,7 +208,8 @@ def _whole_families(
     sql = f"SELECT {_COLUMNS} FROM offer WHERE channel_id = :channel AND " + among(conn, "family", "families")
     members: dict[str, list[Row[Any]]] = {name: [] for name in families}
     values = {"channel": request.channel_id, "families": listed(conn, families)}
-    for row in conn.execute(_typed(on(conn.dialect.name, sql + " ORDER BY sku")), values):
+    lock = "" if conn.dialect.name == "sqlite" else " FOR UPDATE"
+    for row in conn.execute(_typed(on(conn.dialect.name, sql + " ORDER BY sku" + lock)), values):
         members[row.family].append(row)
     chosen: list[tuple[Row[Any], int]] = []
     done: set[str] = set()

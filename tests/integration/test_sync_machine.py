@@ -110,12 +110,14 @@ class SyncMachine(RuleBasedStateMachine):
     @rule(sku=st.sampled_from(SKUS), counted=st.integers(0, 9))
     def recount(self, sku: str, counted: int) -> None:
         """A person counts: what lies there now, sold pieces that wait included."""
-        house, now = self.e.house, self.clock.now()
+        house = self.e.house
 
         def write(conn) -> None:
+            now = self.clock.now()
             changed = stock_store.recount(conn, sku, "main", counted, now)
             derive_stock(conn, house.rules, changed, house.order, now)
 
+        self.clock.advance(1)
         # The bound is known before the write: the watcher must already allow what the count allows.
         self.on_hand[sku] = counted
         house.ledger.write_now(write)
