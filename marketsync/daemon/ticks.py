@@ -17,6 +17,7 @@ from marketsync.sync.live import House
 
 EVERY_MINUTE = Schedule.parse("1m")
 HOURLY = Schedule.parse("1h")
+DAILY = Schedule.parse("24h")
 NIGHTLY = Schedule.parse("04:20")
 SHIPMENTS = Schedule.parse("5s")
 
@@ -57,6 +58,7 @@ def timetable(house: House) -> Iterator[Tick]:
         for channel in account.channels.values():
             yield Tick(f"channel:{channel.name}", "reconcile", channel.config.schedule.reconcile)
             yield Tick(f"channel:{channel.name}", "derive", HOURLY)
+            yield Tick(f"channel:{channel.name}", "check", DAILY)
     yield from _of_the_house(config)
 
 

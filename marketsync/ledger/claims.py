@@ -103,7 +103,8 @@ def claim(conn: Connection, request: ClaimRequest) -> Claim | None:
     picked = [(row, bits) for row in _due(conn, request) if (bits := _bits(row, request))]
     if not picked:
         return None
-    if request.groups_variants and BITS[ASPECTS[0]] & mask(request.door.operation.aspects):
+    listing = BITS[ASPECTS[0]] & mask(request.door.operation.aspects)
+    if request.groups_variants and listing and request.door.takes != "withdraw":
         picked = _whole_families(conn, request, picked)
         if not picked:
             return None
@@ -221,7 +222,8 @@ def _whole_families(
             done.add(row.family)
             if any(member.open_batch is not None for member in members[row.family]):
                 continue
-            group = [(member, _bits(member, request)) for member in members[row.family]]
+            staying = [member for member in members[row.family] if not member.withdraws]
+            group = [(member, _bits(member, request)) for member in staying]
         if chosen and len(chosen) + len(group) > request.door.operation.batch:
             continue
         chosen += group

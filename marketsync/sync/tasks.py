@@ -204,6 +204,14 @@ async def _deliver(work: Work, owner: str, _run_id: int) -> Done:
     return done
 
 
+async def _check(work: Work, owner: str, _run_id: int) -> Done:
+    """Who are we logged in as? A refusal blocks the channel before a write meets it."""
+    channel = work.channel(owner)
+    said = await channel.adapter.check()
+    work.house.log.info("logged in", channel=channel.name, account=said)
+    return Done()
+
+
 async def _purge(work: Work, _owner: str, _run_id: int) -> Done:
     house = work.house
     assert house.config is not None
@@ -225,4 +233,5 @@ TASKS: Mapping[str, Task] = {
     "completeness": _completeness,
     "deliver": _deliver,
     "purge": _purge,
+    "check": _check,
 }
