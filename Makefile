@@ -6,15 +6,12 @@ WORKERS ?= 2
 SKUS    ?= 100000
 
 BENCH    = bench/run.py
-CHANNELS = bench/channels.py
 REPLAY   = bench/replay.py
-FAULTS   = bench/faults.py
-SOAK     = bench/soak.py
 
 VENV = .venv
 BIN  = $(VENV)/bin
 
-.PHONY: help demo test lint format bench bench-channels replay faults soak docs dist clean
+.PHONY: help demo test lint format bench replay docs dist clean
 
 help:
 	@echo "make demo            three sandbox marketplaces, a sample catalogue, buyers: the whole loop"
@@ -22,10 +19,7 @@ help:
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make format          let ruff lay out the code"
 	@echo "make bench           measure every hot path beside its floor (SKUS=1000000 for the whole)"
-	@echo "make bench-channels  measure each adapter against its own sandbox"
 	@echo "make replay          play a month of real orders while the daemon is killed again and again"
-	@echo "make faults          every fault a marketplace can have, one after the other"
-	@echo "make soak            hours of it"
 	@echo "make docs            write the generated pages and the JSON Schema"
 	@echo "make dist            wheel and source distribution into dist/"
 	@echo "make clean           remove .venv and everything that was generated"
@@ -49,17 +43,8 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	SKUS=$(SKUS) $(BIN)/python $(BENCH) $(ARGS)
 
-bench-channels: $(VENV)/.dev
-	$(BIN)/python $(CHANNELS) $(ARGS)
-
 replay: $(VENV)/.dev
 	$(BIN)/python $(REPLAY) $(ARGS)
-
-faults: $(VENV)/.dev
-	$(BIN)/python $(FAULTS) $(ARGS)
-
-soak: $(VENV)/.dev
-	$(BIN)/python $(SOAK) $(ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m marketsync.telemetry.docs
