@@ -60,6 +60,7 @@ SCOPES = (
     "read_returns",
 )
 ALL_ORDERS = "read_all_orders"
+PUBLISHING = "write_publications"  # only where products are published
 
 
 def _base_url(_credentials: Credentials, settings: Settings) -> str:
@@ -177,7 +178,8 @@ class ShopifyAdapter:
         data = await self._client.ask("account", documents.ACCOUNT, {})
         shop = data["shop"]
         scopes = {scope["handle"] for scope in data["currentAppInstallation"]["accessScopes"]}
-        missing = [scope for scope in SCOPES if not scopes & {scope, scope.replace("read_", "write_")}]
+        wanted = (*SCOPES, PUBLISHING) if self._settings.publications else SCOPES
+        missing = [scope for scope in wanted if not scopes & {scope, scope.replace("read_", "write_")}]
         if missing:
             raise AuthRefused(f"the app lacks the scopes {', '.join(missing)}: add them and install it again")
         if API_VERSION not in {version["handle"] for version in data["publicApiVersions"] if version["supported"]}:

@@ -29,6 +29,7 @@ class Rules:
         "read_all_orders",
         "write_merchant_managed_fulfillment_orders",
         "read_returns",
+        "write_publications",
     )
     versions: tuple[str, ...] = ("2026-04", "2026-07", "2026-10")
     restore: float = 100.0
