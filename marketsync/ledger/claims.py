@@ -318,6 +318,8 @@ def release(conn: Connection, claim_: Claim, now: int) -> None:
         text(f"UPDATE offer SET open_batch = NULL, open_aspects = 0, zero_sent = 0 WHERE {mine}"),
         {"batch": claim_.batch_id, "ids": ids},
     )
+    beside = listed(conn, [op.offer_id for op in claim_.ops if op.past_open])
+    conn.execute(text(f"UPDATE offer SET zero_sent = 0 WHERE {among(conn, 'id', 'ids')}"), {"ids": beside})
     conn.execute(text("DELETE FROM push_item WHERE batch_id = :batch"), {"batch": claim_.batch_id})
     conn.execute(
         text("UPDATE push_batch SET closed_at = :now, outcome = 'not sent' WHERE id = :batch"),
