@@ -325,6 +325,18 @@ def test_an_offer_shows_no_more_than_its_item_has(market: Market, clock: TurnedC
     assert run(market, clock, test) == [2, 4, 3]
 
 
+def test_a_listing_write_lifts_the_cap_that_an_earlier_stock_write_set(market: Market, clock: TurnedClock) -> None:
+    """The offer's own quantity goes with the write of the whole offer: what the item has is shown."""
+
+    async def test(session: Session) -> Results:
+        await session.put_on_sale(["lift-1"], quantity=5)
+        await push(session, "price_stock", [session.op("lift-1", Aspect.STOCK, quantity=2)])
+        return await push(session, "listing", [session.op("lift-1", *Aspect, quantity=6)])
+
+    assert set_of(run(market, clock, test)) == {Result.APPLIED}
+    assert market.shelf.shown("lift-1") == 6
+
+
 def test_zero_keeps_the_listing_with_out_of_stock_control(market: Market, clock: TurnedClock) -> None:
     """The listing stays, and is filled again without being published anew."""
 

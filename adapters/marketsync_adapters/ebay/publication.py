@@ -53,7 +53,7 @@ class Publication:
     # ---------------------------------------------------------------- items
 
     async def _read_items(self, board: Board, drafts: Sequence[_Draft]) -> None:
-        for part in _chunks([draft for draft in drafts if board.open(draft.op.sku) or draft.op.family]):
+        for part in _chunks([draft for draft in drafts if board.open(draft.op.sku)]):
             found = await self._client.items([draft.op.sku for draft in part])
             for draft in part:
                 draft.item = found.get(draft.op.sku)
@@ -164,17 +164,17 @@ class Publication:
     async def _members(
         self, drafts: Sequence[_Draft], ours: Sequence[_Draft], known: Sequence[str]
     ) -> list[mapping.Member]:
-        """Who belongs to a group. Whoever is left out goes off sale, so a member that was refused just now and one
-        that marketsync does not know stay in it as they are.
+        """Who belongs to a group: what is written now, and who is in it already.
+
+        Whoever is left out goes off sale, so a member that was refused just now, one that did not change and one
+        that marketsync does not know stay as they are.
         """
-        written = {draft.op.sku for draft in ours}
-        standing = [d for d in drafts if d.op.sku not in written and d.op.channel_id is not None and d.item is not None]
         members = [mapping.Member(draft.op.sku, draft.op.listing, draft.aspects) for draft in ours]
-        members += [mapping.Member(draft.op.sku, draft.op.listing, _aspects_of(draft.item)) for draft in standing]
-        foreign = [sku for sku in known if sku not in {member.sku for member in members}]
-        for part in _chunks(foreign):
+        listings = {draft.op.sku: draft.op.listing for draft in drafts}
+        written = {member.sku for member in members}
+        for part in _chunks([sku for sku in known if sku not in written]):
             found = await self._client.items(part)
-            members += [mapping.Member(sku, None, _aspects_of(item)) for sku, item in found.items()]
+            members += [mapping.Member(sku, listings.get(sku), _aspects_of(item)) for sku, item in found.items()]
         return members
 
     # ---------------------------------------------------------------- leaving
