@@ -28,7 +28,7 @@ from marketsync_adapters.ebay.orders import order_in, refund_out
 from marketsync_adapters.ebay.sandbox import Market, Rules
 from marketsync_adapters.ebay.signature import signed
 from tests.contract.ebay_harness import credentials, harness_for, refereed, settings
-from tests.contract.test_ebay_offers import Recorder
+from tests.contract.ebay_trials import Recorder
 
 # The sample keys of the HTTP message signature drafts, with the signature that eBay's own sample shows for them.
 SAMPLE_KEY = "MC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF"
