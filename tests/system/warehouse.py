@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 LAG = 3.0  # seconds between the stock that an export tells and the moment it is there to be read
+EVERY = 2.0
 DELIVERED = re.compile(r"(\w+)-(SB-\d{8})-r(\d+)\.json")
 
 
@@ -79,11 +80,11 @@ class Warehouse:
     def export(self) -> None:
         """Write the stock as it was ``LAG`` seconds ago. Only a house that owns its stock does."""
         now = time.monotonic()
-        if not self.source:
+        if not self.source or (self._past and now < self._past[-1][0] + EVERY):
             return
         self._past.append((now, datetime.now(UTC), dict(self.on_hand)))
         told = None
-        while self._past and self._past[0][0] <= now - LAG:
+        while len(self._past) > 1 and self._past[0][0] <= now - LAG:
             told = self._past.popleft()
         if told is not None:
             self._write(told[1], told[2])
