@@ -178,7 +178,7 @@ def _offer(desk: _Desk, name: str) -> None:
     desk.problems += [IssueRow(f"channel:{rules.name}", "listing_problem", text, name) for text in problems[:1]]
     if not problems and not isinstance(price, str):
         desk.fine.append(name)
-    costs = None if isinstance(price, str) else _wanted_price(rules, price)
+    costs = None if isinstance(price, str) else _wanted_price(rules, price, desk.now)
     if stored is not None:
         _compare(desk, stored, item, shows, costs)
         _stock(desk, stored, pieces, basis)
@@ -203,8 +203,10 @@ def _listing(desk: _Desk, item: Item, fixed: Mapping[str, str]) -> tuple[Wanted,
     return made
 
 
-def _wanted_price(rules: ChannelRules, price: Price) -> Wanted:
-    return wanted(to_document(price), rules.versions[Aspect.PRICE])
+def _wanted_price(rules: ChannelRules, price: Price, now: datetime) -> Wanted:
+    """A channel that knows no scheduled sales gets what is right now; the item is derived again when that changes."""
+    shown_now = price if rules.spec.schedules_sales else price.at(now)
+    return wanted(to_document(shown_now), rules.versions[Aspect.PRICE])
 
 
 def _compare(desk: _Desk, stored: StoredOffer, item: Item, shows: Wanted, costs: Wanted | None) -> None:

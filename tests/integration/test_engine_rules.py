@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -348,6 +349,27 @@ def test_what_left_the_source_shows_zero_at_once_and_is_withdrawn_only_after_its
             await e.run("channel:one", "push")
             assert ["A"] == [one.sku for one in e.markets["one"].shelf]
             assert verify_clean(e)
+
+    play(run)
+
+
+def test_a_channel_without_scheduled_sales_gets_the_sale_price_while_the_sale_runs(tmp_path: Path) -> None:
+    async def run() -> None:
+        path = configured(tmp_path, sqlite(tmp_path), {}, "one")
+        sale = "A,Item A,9.00,5,7.00,2026-03-01T13:00:00Z,2026-03-01T14:00:00Z"
+        heading = "sku,title,price,stock,sale_price,sale_starts,sale_ends"
+        (tmp_path / "catalogue.csv").write_text(f"{heading}\n{sale}\n")
+        async with engine(path, clock=TurnedClock(datetime(2026, 3, 1, 12, tzinfo=UTC))) as e:
+            rules = e.house.channels["one"].rules
+            rules.spec = replace(rules.spec, schedules_sales=False)
+            await ready(e)
+            shows = []
+            for minutes in (0, 65, 60):
+                e.clock.advance(minutes * 60)
+                await e.run("ledger", "sales")
+                await e.run("channel:one", "push")
+                shows.append(shown(e, "A")[0])
+            assert ["9.00", "7.00", "9.00"] == shows
 
     play(run)
 
