@@ -124,8 +124,6 @@ def sandbox_app(adapter: "type[Adapter]") -> Any:
         module = import_module(place)
         if hasattr(module, "sandbox_app"):
             return module.sandbox_app()
-    if package == "marketsync_adapters.sandbox":  # the one that is nothing but a marketplace
-        return import_module(f"{package}.app").build_app(import_module(f"{package}.market").Market())
     raise MarketsyncError(
         f"the adapter {adapter.spec.name} brings no marketplace to run: {package} has no sandbox_app()"
     )

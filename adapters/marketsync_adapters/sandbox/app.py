@@ -257,6 +257,11 @@ def build_app(market: Market, *, in_process: bool = False, post: webhooks.Post =
     return app
 
 
+def sandbox_app() -> Starlette:
+    """A marketplace of its own, for `marketsync sandbox`."""
+    return build_app(Market())
+
+
 async def serve(market: Market, host: str = "127.0.0.1", port: int = 8800) -> None:
     """Serve the market until SIGINT or SIGTERM."""
     await server(market, host, port).serve()

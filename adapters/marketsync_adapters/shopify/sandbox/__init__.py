@@ -3,8 +3,16 @@
 It knows nothing of the adapter. ``build_app(Shop(Rules(), clock))`` is the ASGI app.
 """
 
+from starlette.applications import Starlette
+
+from marketsync.adapter.clock import Clock, SystemClock
 from marketsync_adapters.shopify.sandbox.app import build_app, serve, server
 from marketsync_adapters.shopify.sandbox.rules import Rules
 from marketsync_adapters.shopify.sandbox.shop import Shop
 
-__all__ = ["Rules", "Shop", "build_app", "serve", "server"]
+__all__ = ["Rules", "Shop", "build_app", "sandbox_app", "serve", "server"]
+
+
+def sandbox_app(clock: Clock | None = None, rules: Rules | None = None) -> Starlette:
+    """A rehearsal shop of its own."""
+    return build_app(Shop(rules or Rules(), clock or SystemClock()))
