@@ -179,8 +179,10 @@ def _count(
     work: Sequence[tuple[ChannelReturn, _Item, LineRow | None, OrderRow | None]], stored: Stored, ctx: OrderContext
 ) -> None:
     for told, item, _, order in work:
+        moved = (told.state, micros(told.updated)) != (item.state, item.updated)
         stored.new += item.id is None
-        stored.changed += item.id is not None
+        stored.changed += item.id is not None and moved
+        stored.same += not moved
         if order is not None and told.state in RECEIVED and item.state not in RECEIVED:
             channel = ctx.channels.get(order.channel_id)
             stored.returned[channel.name if channel else ctx.account] += told.quantity
