@@ -22,6 +22,19 @@ def listed(conn: Connection, values: Iterable[Any]) -> Any:
     return orjson.dumps(list(values)).decode() if conn.dialect.name == "sqlite" else list(values)
 
 
+_DERIVING = 0x6D73_6465_7269_7665  # one number for all that share a database
+
+
+def alone(conn: Connection) -> None:
+    """Until the end of the transaction nobody else derives: changes items or pieces, and offers from what they are.
+
+    Called before the first of these is read. Else two transactions each derive from what the other has not committed
+    yet, and the offer keeps what neither of them meant. SQLite has one writer anyway.
+    """
+    if conn.dialect.name != "sqlite":
+        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _DERIVING})
+
+
 def document(conn: Connection, value: Any) -> Any:
     """A JSON document as a parameter of raw SQL."""
     if value is None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from marketsync.domain.ownership import FallsAt, LocationPolicy, Owner
-from marketsync.ledger.sql import among, listed
+from marketsync.ledger.sql import alone, among, listed
 from marketsync.ledger.types import micros, moment
 
 Pair = tuple[str, str]  # SKU, location
@@ -100,6 +100,7 @@ class Levels:
 
     def __init__(self, conn: Connection, pairs: Iterable[Pair]) -> None:
         self._conn = conn
+        alone(conn)
         wanted = sorted(set(pairs))
         skus = [sku for sku, _ in wanted]
         known = {(row.sku, row.location) for row in _select(conn, skus, lock=False)} if wanted else set()

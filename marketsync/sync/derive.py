@@ -20,6 +20,7 @@ from marketsync.ledger import desired
 from marketsync.ledger import items as item_store
 from marketsync.ledger.desired import Changes, NewOffer, StoredOffer, Wanted, wanted
 from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
+from marketsync.ledger.sql import alone
 from marketsync.ledger.stock import pieces
 from marketsync.ledger.types import micros
 from marketsync.sync.rules import ChannelRules
@@ -88,7 +89,10 @@ def derive_items(
     order: Sequence[str],
     now: datetime,
 ) -> Derived:
-    """Bring every offer of these items in line, on every channel. ``gone``: SKUs that no source names any more."""
+    """Bring every offer of these items in line, on every channel. ``gone``: SKUs that no source names any more.
+
+    The caller is ``alone`` since before it loaded the items.
+    """
     derived = Derived()
     by_sku = {item.sku: item for item in items}
     touched = [*by_sku, *gone]
@@ -121,6 +125,7 @@ def derive_stock(
     conn: Connection, channels: Sequence[ChannelRules], skus: Iterable[str], order: Sequence[str], now: datetime
 ) -> set[str]:
     """Recompute the stock of every offer that takes pieces of these items. Returns the channels with changes."""
+    alone(conn)
     chosen = sorted(set(skus))
     changed: set[str] = set()
     by_stock = [rules for rules in channels if rules.assortment_needs_stock]
@@ -347,6 +352,7 @@ def sweep(
     conn: Connection, rules: ChannelRules, after: str, limit: int, order: Sequence[str], now: datetime
 ) -> tuple[Derived, str]:
     """One step over the whole catalogue for a channel whose rules changed. Returns where to go on, "" at the end."""
+    alone(conn)
     page = list(item_store.page(conn, after, limit, order))
     derived = derive_items(conn, [rules], page, (), order, now)
     return derived, page[-1].sku if len(page) == limit else ""
@@ -354,6 +360,7 @@ def sweep(
 
 def sweep_orphans(conn: Connection, rules: ChannelRules, after: str, limit: int, now: datetime) -> tuple[int, str]:
     """The other direction: offers that no item stands behind any more (a map that was shortened) leave."""
+    alone(conn)
     page = desired.page(conn, rules.channel_id, after, limit)
     live = item_store.load(conn, sorted({c.sku for name in page for c in rules.listing_map.components(name)}), ())
     desk = _Desk(rules, {}, _Common(conn), page, {}, now)
@@ -370,6 +377,7 @@ def derive_due(
     conn: Connection, channels: Sequence[ChannelRules], order: Sequence[str], now: datetime, limit: int
 ) -> tuple[Derived, int]:
     """Derive the items whose sale price has just started or ended. Returns also how many items those were."""
+    alone(conn)
     skus = item_store.due_again(conn, micros(now), limit)
     items = item_store.load(conn, skus, order)
     item_store.rederive_at(conn, dict.fromkeys(skus))

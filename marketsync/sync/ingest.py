@@ -31,6 +31,7 @@ from marketsync.ledger import snapshots
 from marketsync.ledger.gateway import Rank
 from marketsync.ledger.issues import IssueRow, close_unseen, raise_issues
 from marketsync.ledger.items import SourceSays
+from marketsync.ledger.sql import alone
 from marketsync.ledger.stock import apply_figures, release_fallen
 from marketsync.ledger.types import micros
 from marketsync.sources.api import Previous, Snapshot
@@ -157,6 +158,7 @@ async def _apply(house: House, plan: SourcePlan, reading: _Reading) -> None:
         rows = [_says(line) for line in lines]
 
         def write(conn: Connection, rows: list[SourceSays] = rows) -> Derived:
+            alone(conn)
             before = item_store.figures(conn, plan.name, [row.sku for row in rows]) if plan.owns_stock else {}
             items = item_store.apply(conn, plan.name, rows, house.order)
             moved = _figures(conn, plan, reading, rows, before) if plan.owns_stock else set()
@@ -221,6 +223,7 @@ async def _remove_missing(house: House, plan: SourcePlan, reading: _Reading) -> 
 def _forget(
     conn: Connection, house: House, plan: SourcePlan, reading: _Reading, skus: Sequence[str], now: datetime
 ) -> Derived:
+    alone(conn)
     if plan.owns_stock:
         before = item_store.figures(conn, plan.name, skus)
         told = [(sku, place, 0, figure) for sku, at in before.items() for place, figure in at.items()]
@@ -300,6 +303,7 @@ async def _ingest_overrides(house: House, plan: SourcePlan, snapshot: Snapshot) 
     now = house.clock.now()
 
     def write(conn: Connection) -> Derived:
+        alone(conn)
         touched = snapshots.replace_overrides(conn, plan.name, good)
         reading.report.changed_rows = len(touched)
         derived = Derived()
