@@ -109,7 +109,11 @@ def load_config(path: Path) -> Config:
 
 @asynccontextmanager
 async def engine(
-    path: Path, *, markets: Mapping[str, Market] | None = None, clock: TurnedClock | None = None, rules: Rules | None = None
+    path: Path,
+    *,
+    markets: Mapping[str, Market] | None = None,
+    clock: TurnedClock | None = None,
+    rules: Rules | None = None,
 ) -> AsyncIterator[Engine]:
     """The engine on the configuration at ``path``; every account gets the market of its name."""
     clock = clock or TurnedClock()
