@@ -115,7 +115,7 @@ def _to_do(found: dict[str, Any]) -> str:
         for name, words, how in (
             ("issues", "open issues", " (`marketsync issues`)"),
             ("holds", "holds", ""),
-            ("commands_held", "commands that may have happened", " (`marketsync orders --state held`)"),
+            ("commands_held", "commands that may have happened", " (`marketsync commands`)"),
         )
         if found[name]
     ]

@@ -66,6 +66,10 @@ _END = text(
     " reference = :reference, code = :code, message = :message WHERE id = :id"
 )
 
+_DECIDED = text(
+    "INSERT INTO order_event (order_id, at, kind, details) VALUES (:order, :now, 'command_decided', :details)"
+)
+
 
 def request_command(
     conn: Connection, account_id: int, order_id: int, kind: str, command: Command, now: datetime
@@ -213,7 +217,8 @@ def _tell(conn: Connection, ends: Sequence[CommandEnd], now: int) -> None:
         elif end.state == "held":
             message = f"nobody knows whether order {end.row.command.order_id} was told to {end.row.kind}: {end.message}"
             hint = (
-                f"look at the order on the channel, then decide command {end.row.id}: it is never sent again by itself"
+                f"look at the order on the channel, then `marketsync decide {end.row.id} --done`, or `--again` where it"
+                " did not happen: it is never sent again by itself"
             )
             issues.append(IssueRow(scope, code, message, sku=name, hint=hint))
         elif end.state == "done":
@@ -222,19 +227,26 @@ def _tell(conn: Connection, ends: Sequence[CommandEnd], now: int) -> None:
     raise_issues(conn, issues, now)
 
 
-def decide_command(conn: Connection, command_id: int, ctx: OrderContext, *, happened: bool) -> bool:
-    """A person has looked: a held command did happen, or is to be sent again. False where it is not held."""
+def decide_command(
+    conn: Connection, command_id: int, ctx: OrderContext, *, happened: bool, by: str, why: str = ""
+) -> Stored | None:
+    """A person has looked: a held command did happen, or is to be sent again. None where it is not held.
+
+    ``by``: who says so; the order's events keep it with the time and the reason.
+    """
     row = load_command(conn, command_id)
     if row is None or row.state != "held":
-        return False
+        return None
+    said = f"it was done, says {by}" if happened else f"to be sent again, says {by}"
+    message = f"{said}: {why}" if why else said
+    details = {"message": f"{row.kind}, command {row.id}: {message}", "by": by, "command": row.id}
+    event = {"order": row.order_id, "now": micros(ctx.now), "details": document(conn, details)}
+    conn.execute(_DECIDED, event)
     if happened:
-        end_commands(conn, [CommandEnd(row, "done", message="decided by a person")], ctx)
-    else:
-        end_commands(conn, [CommandEnd(row, "due", next_attempt=ctx.now, message="sent again by a person")], ctx)
-        close_issues(
-            conn, f"channel:{row.channel}", f"{row.kind}_held", [f"order:{row.command.order_id}"], micros(ctx.now)
-        )
-    return True
+        return end_commands(conn, [CommandEnd(row, "done", message=message)], ctx)
+    stored = end_commands(conn, [CommandEnd(row, "due", next_attempt=ctx.now, message=message)], ctx)
+    close_issues(conn, f"channel:{row.channel}", f"{row.kind}_held", [f"order:{row.command.order_id}"], micros(ctx.now))
+    return stored
 
 
 # ------------------------------------------------------------------ payloads

@@ -170,6 +170,7 @@ def test_what_moves_money_is_never_sent_again_by_itself(tmp_path, ledger_url, ki
         assert [(kind, "k")] == market.sent
         assert [(kind, "held", 1)] == commands(shop)
         assert [("channel:shop", "order:1", f"{kind}_held")] == [issue[:3] for issue in open_issues(shop)]
+        assert "`marketsync decide 1 --done`" in shop.rows("SELECT hint FROM issue WHERE closed_at IS NULL")[0][0]
         assert (0, 0, 0) == shipped(shop)
 
     play_one(test, tmp_path, ledger_url, market)
@@ -198,10 +199,14 @@ def test_a_person_decides_what_became_of_a_held_command(tmp_path, ledger_url, ha
         await run(shop)
 
         def decide(conn):
-            return decide_command(conn, 1, order_context(conn, shop.house, shop.account), happened=happened)
+            context = order_context(conn, shop.house, shop.account)
+            return decide_command(conn, 1, context, happened=happened, by="ada", why="I looked")
 
-        assert shop.ledger.write_now(decide)
-        assert not shop.ledger.write_now(decide), "it is decided once"
+        assert shop.ledger.write_now(decide) is not None
+        assert shop.ledger.write_now(decide) is None, "it is decided once"
+        told = "it was done" if happened else "to be sent again"
+        (said,) = shop.rows("SELECT details FROM order_event WHERE kind = 'command_decided'")
+        assert f"cancel, command 1: {told}, says ada: I looked" in str(said[0])
         assert [] == open_issues(shop)
         await run(shop)
         assert (0, 2, 0) == shipped(shop)

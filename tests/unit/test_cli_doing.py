@@ -189,6 +189,48 @@ def test_nothing_is_told_to_a_channel_that_is_only_watched(cli):
     )
 
 
+# ------------------------------------------------------------------ commands that may have happened
+
+
+def test_what_may_have_happened_is_listed_with_what_to_do(cli):
+    assert (
+        "number  channel    order  command  pieces  amount  since   tries  what is known\n"
+        "     3  rialto-de  DE-3   refund   -            -  60 min      1  no answer\n"
+    ) == cli("commands")[1]
+    assert "marketsync decide NUMBER --done" in cli("commands")[2]
+    (one,) = cli.json("commands", "--channel", "rialto-de")["commands"]
+    assert (3, "rialto", "DE-3", "refund") == tuple(one[name] for name in ("id", "account", "order", "kind"))
+    assert "no held commands\n" == cli.good("commands", "--channel", "rialto-fr")
+
+
+@pytest.mark.parametrize(("decision", "state"), [("--done", "done"), ("--again", "due")])
+def test_a_person_decides_a_held_command_once_and_by_name(cli, decision, state):
+    told = cli.json("decide", "3", decision, "--by", "ada", "--why", "I looked")
+    assert {"command": 3, "channel": "rialto-de", "order": "DE-3", "kind": "refund", "state": state, "by": "ada"} == {
+        name: value for name, value in told.items() if name != "at"
+    }
+    assert ("refund", state) in _commands(cli, "DE-3")
+    ((message,),) = _rows(
+        cli, "SELECT json_extract(details, '$.message') FROM order_event WHERE kind = 'command_decided'"
+    )
+    assert message.startswith("refund, command 3: ")
+    assert message.endswith(", says ada: I looked")
+    assert f"command 3 (refund of order DE-3) is {state}, not held" in cli.bad(1, "decide", "3", decision)
+
+
+def test_who_decides_is_named_after_the_machines_user(cli, monkeypatch):
+    monkeypatch.setattr("getpass.getuser", lambda: "grace")
+    assert "command 3, refund of order DE-3: done\n" == cli.good("decide", "3", "--done")
+    ((by,),) = _rows(cli, "SELECT json_extract(details, '$.by') FROM order_event WHERE kind = 'command_decided'")
+    assert "grace" == by
+
+
+def test_only_what_is_held_is_decided(cli):
+    assert "there is no command 99: `marketsync commands` lists those to decide" in cli.bad(1, "decide", "99", "--done")
+    assert "command 2 (acknowledge of order DE-1) is due, not held" in cli.bad(1, "decide", "2", "--again")
+    assert "Missing option '--done" in cli.bad(2, "decide", "3")
+
+
 # ------------------------------------------------------------------ counting
 
 

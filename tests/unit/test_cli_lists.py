@@ -30,7 +30,7 @@ pim     2 h          7         1  products.csv: cut off
 sink  waiting  oldest  delivered  trouble
 erp         2  60 min          1  503
 
-To look at: open issues: 2 (`marketsync issues`), holds: 1, commands that may have happened: 1 (`marketsync orders --state held`)
+To look at: open issues: 2 (`marketsync issues`), holds: 1, commands that may have happened: 1 (`marketsync commands`)
 """
 OFFERS = """\
 channel    sku         price  price shown  stock  stock shown  state                      since   read back
