@@ -6,12 +6,13 @@ WORKERS ?= 2
 SKUS    ?= 100000
 
 BENCH    = bench/run.py
+CHANNELS_BENCH = bench/channels.py
 REPLAY   = bench/replay.py
 
 VENV = .venv
 BIN  = $(VENV)/bin
 
-.PHONY: help demo test lint format bench replay docs dist clean
+.PHONY: help demo test lint format bench bench-channels replay docs dist clean
 
 help:
 	@echo "make demo            three sandbox marketplaces, a sample catalogue, buyers: the whole loop"
@@ -19,6 +20,7 @@ help:
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make format          let ruff lay out the code"
 	@echo "make bench           measure every hot path beside its floor (SKUS=1000000 for the whole)"
+	@echo "make bench-channels  how each adapter drains 10,000 stock changes: requests, share of the rate, refusals"
 	@echo "make replay          play a month of real orders while the daemon is killed again and again"
 	@echo "make docs            write the generated pages and the JSON Schema"
 	@echo "make dist            wheel and source distribution into dist/"
@@ -42,6 +44,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	SKUS=$(SKUS) $(BIN)/python $(BENCH) $(ARGS)
+
+bench-channels: $(VENV)/.dev
+	$(BIN)/python $(CHANNELS_BENCH) $(ARGS)
 
 replay: $(VENV)/.dev
 	$(BIN)/python $(REPLAY) $(ARGS)

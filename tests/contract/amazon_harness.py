@@ -165,14 +165,19 @@ def settings(**more: Any) -> Settings:
 
 
 def harness_for(
-    account: Account, clock: TurnedClock, *, adapter: type[Adapter] = AmazonAdapter, **more: Any
+    account: Account,
+    clock: TurnedClock,
+    *,
+    adapter: type[Adapter] = AmazonAdapter,
+    transport: httpx.AsyncBaseTransport | None = None,
+    **more: Any,
 ) -> Harness:
     return Harness(
         adapter=adapter,
         settings=settings(**more),
         credentials=credentials(),
         wrong_credentials=credentials(client_secret=SecretStr("wrong-secret")),
-        transport=refereed(InProcess(build_app(account, in_process=True))),
+        transport=transport or refereed(InProcess(build_app(account, in_process=True))),
         hands=Hands(account),
         clock=clock,
         listing=listing,

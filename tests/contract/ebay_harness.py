@@ -144,6 +144,32 @@ def shown(sent: Listing) -> Listing:
     return replace(sent, attributes={**sent.attributes, **sent.options}, options={})
 
 
+def seed(market: Market, count: int) -> dict[str, str]:
+    """Live offers, made without a call: SKU -> channel id."""
+    ids = {}
+    for number in range(count):
+        sku = f"seed-{number:05d}"
+        market.shelf.items[sku] = {
+            "locale": "de_DE",
+            "condition": "NEW",
+            "product": {"title": sku, "imageUrls": ["https://example.com/1.jpg"]},
+            "availability": {"shipToLocationAvailability": {"quantity": 5}},
+        }
+        offer = {
+            "sku": sku,
+            "marketplaceId": "EBAY_DE",
+            "format": "FIXED_PRICE",
+            "categoryId": "1",
+            "listingDescription": sku,
+            "merchantLocationKey": "berlin",
+            "listingPolicies": {f"{kind}PolicyId": id_ for kind, id_ in market.rules.policies.items()},
+            "pricingSummary": {"price": {"value": "1.00", "currency": "EUR"}},
+        }
+        ids[sku] = market.shelf.create_offer(offer, apply=True)["offerId"]
+        market.shelf.offers[ids[sku]].listing_id = str(number)
+    return ids
+
+
 def settings(market: Market | None = None, **more: Any) -> Settings:
     keys = {} if market is None else {KEY_ID: market.public_key}
     given = {

@@ -147,10 +147,14 @@ class Bench:
         return harness_for(self.market, self.clock, InProcess(build_app(self.market, in_process=True)), **settings)
 
     def seed(self, count: int, storefront: str = "de") -> dict[str, str]:
-        """Units that are on sale already: SKU -> channel id."""
-        ids = {}
-        for number in range(count):
-            sku = f"seed-{number:05d}"
-            body = {"ean": ean_of(sku), "id_offer": sku, "listing_price": 1_000, "handling_time": 1, "amount": 1}
-            ids[sku] = str(self.market.shelf.create(storefront, body).id_unit)
-        return ids
+        return seed(self.market, count, storefront)
+
+
+def seed(market: Market, count: int, storefront: str = "de") -> dict[str, str]:
+    """Units that are on sale already: SKU -> channel id."""
+    ids = {}
+    for number in range(count):
+        sku = f"seed-{number:05d}"
+        body = {"ean": ean_of(sku), "id_offer": sku, "listing_price": 1_000, "handling_time": 1, "amount": 1}
+        ids[sku] = str(market.shelf.create(storefront, body).id_unit)
+    return ids

@@ -5,11 +5,9 @@ import pytest
 from marketsync.adapter.api import Aspect, Money, Price, PushResult, Result
 from marketsync.adapter.errors import ChannelBlocked, QuotaSpent
 from marketsync.testing.clock import TurnedClock
-from marketsync.testing.contract import Harness, Session
+from marketsync.testing.contract import Session
 from marketsync_adapters.ebay.sandbox import Market, Rules
 from marketsync_adapters.ebay.sandbox.shelf import quantity_of
-from tests.contract.drain import drain
-from tests.contract.ebay_harness import harness_for
 from tests.contract.ebay_trials import Results, push, run, set_of
 
 NO_CONTROL = frozenset({"SELLING_POLICY_MANAGEMENT"})
@@ -212,42 +210,3 @@ def test_check_learns_the_days_quota(clock: TurnedClock) -> None:
         return line
 
     assert "of 1000 inventory calls left today" in run(market, clock, test)
-
-
-# -------------------------------------------------------------------- speed
-
-
-def test_ten_thousand_stock_changes_use_the_rate_and_no_call_too_many(market: Market, clock: TurnedClock) -> None:
-    """400 full calls, at the pace that the setting allows, none refused."""
-    harness = _stocked(market, clock, 10_000)
-    offers = {offer.sku: offer.offer_id for offer in market.shelf.offers.values()}
-    drained = drain(
-        harness, offers, per_second=10, door="price_stock", counted=lambda one: "bulk_update" in one.url.path
-    )
-    assert (drained.requests, drained.minimum, drained.refused) == (400, 400, 0)
-    assert drained.share >= 0.97
-
-
-def _stocked(market: Market, clock: TurnedClock, size: int) -> Harness:
-    """A market with that many live offers, made without a call."""
-    for number in range(size):
-        sku = f"drain-{number:05d}"
-        market.shelf.items[sku] = {
-            "locale": "de_DE",
-            "condition": "NEW",
-            "product": {"title": sku, "imageUrls": ["https://example.com/1.jpg"]},
-            "availability": {"shipToLocationAvailability": {"quantity": 5}},
-        }
-        offer = {
-            "sku": sku,
-            "marketplaceId": "EBAY_DE",
-            "format": "FIXED_PRICE",
-            "categoryId": "1",
-            "listingDescription": sku,
-            "merchantLocationKey": "berlin",
-            "listingPolicies": {f"{kind}PolicyId": id_ for kind, id_ in market.rules.policies.items()},
-            "pricingSummary": {"price": {"value": "1.00", "currency": "EUR"}},
-        }
-        made = market.shelf.create_offer(offer, apply=True)
-        market.shelf.offers[made["offerId"]].listing_id = str(number)
-    return harness_for(market, clock)

@@ -30,15 +30,6 @@ def results_of(results: Any) -> dict[tuple[str, Aspect], PushResult]:
 
 
 class TestBulk:
-    def test_a_backlog_of_10000_uses_the_whole_rate_in_full_batches(self, bench: Bench) -> None:
-        """67 requests of 150, at the rate of the settings, and the account's limit is never hit."""
-        bench = Bench(per_second=3, burst=3)
-        drained = drain(bench.plain(rate=3.0), bench.seed(10_000), per_second=3)
-        assert (67, 67) == (drained.requests, drained.minimum)
-        assert drained.share >= 0.97
-        assert drained.refused == 0
-        assert {7} == {unit.amount for unit in bench.market.shelf}
-
     def test_a_rate_that_is_too_high_backs_off_by_itself(self, bench: Bench) -> None:
         """Where Kaufland takes one request a second and the settings say 50, refusals stay few and all is written."""
         bench = Bench(per_second=1, burst=1)

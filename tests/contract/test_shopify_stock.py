@@ -10,10 +10,8 @@ from marketsync.adapter.api import Aspect, Money, PushResult, Result, Stock
 from marketsync.testing.clock import TurnedClock
 from marketsync.testing.contract import Harness, Session
 from marketsync_adapters.sandbox.faults import Fault, FaultKind
-from marketsync_adapters.shopify.ids import OfferId
 from marketsync_adapters.shopify.sandbox import Shop
-from tests.contract.drain import drain
-from tests.contract.shopify_acts import list_family, made, results, set_stock
+from tests.contract.shopify_acts import list_family, results, set_stock
 from tests.contract.shopify_harness import RULES, SETTINGS, harness_for
 
 LISTING = frozenset({Aspect.LISTING})
@@ -116,24 +114,6 @@ class TestStock:
         assert ("unknown_location", Result.REJECTED) == (told[skus[0], Aspect.STOCK].code, results(told)[skus[0]])
         assert [2, 3] == list(shop.by_sku(skus[0])[0].levels.values())
         assert dict.fromkeys(skus[:2], 5) == seen
-
-    def test_ten_thousand_changes_use_what_shopify_allows(self, clock: TurnedClock) -> None:
-        """Full batches only, at 97 % of the rate or more, and nothing is throttled."""
-        shop = Shop(replace(RULES, restore=100, capacity=1_000, points=0), clock)
-        offers = {}
-        for number in range(10_000):
-            product = made(shop, f"drain-{number}")
-            variant = product.variants[0]
-            offers[variant.sku] = str(OfferId(product.id, variant.id, variant.item))
-        settings = SETTINGS.model_copy(update={"plan": "standard"})
-        drained = drain(
-            harness_for(shop, clock, settings=settings),
-            offers,
-            per_second=100 / 11,
-            refuses=lambda response: b"THROTTLED" in response.content,
-        )
-        assert (drained.requests, drained.refused) == (drained.minimum, 0)
-        assert 0.97 <= drained.share <= 1.001, drained.row("shopify")
 
 
 class TestPrices:

@@ -129,20 +129,6 @@ def test_every_route_that_is_used_stands_in_the_official_index() -> None:
     assert used <= documented
 
 
-def test_a_backlog_of_10_000_stock_changes_uses_what_the_host_bears(clock: TurnedClock) -> None:
-    """100 products a request, two requests a second, and not one too many."""
-    shop = a_shop(clock, per_second=2.0)
-    offers = {}
-    for number in range(10_000):
-        row = shop.catalogue.create({"name": "x", "sku": f"drain-{number}", "manage_stock": True, "stock_quantity": 1})
-        offers[row["sku"]] = str(row["id"])
-    harness = harness_for(shop, clock, transport=InProcess(build_app(shop, in_process=True)))
-    drained = drain(harness, offers, per_second=2.0)
-    assert drained.requests == drained.minimum == 100
-    assert drained.share >= 0.97
-    assert drained.refused == shop.limiter.refused == 0
-
-
 def test_a_family_s_10_000_variations_go_by_their_product(clock: TurnedClock) -> None:
     """A variation is only reachable through its product: families of 50 take 200 requests, as many as they need."""
     shop = a_shop(clock, per_second=2.0)
@@ -158,9 +144,8 @@ def test_a_family_s_10_000_variations_go_by_their_product(clock: TurnedClock) ->
             offers[row["sku"]] = f"{parent['id']}:{row['id']}"
     harness = harness_for(shop, clock, transport=InProcess(build_app(shop, in_process=True)))
     drained = drain(harness, offers, per_second=2.0, requests_per_batch=2)
-    assert drained.requests == drained.minimum == 200
-    assert drained.share >= 0.97
-    assert drained.refused == shop.limiter.refused == 0
+    assert drained.holds, drained
+    assert (200, 0) == (drained.requests, shop.limiter.refused)
 
 
 @pytest.mark.parametrize(
