@@ -56,7 +56,7 @@ def _ratio(drained: Drained) -> float:
 
 
 def _table(found: dict[str, Drained]) -> Table:
-    table = Table(box=SIMPLE_HEAD, title=f"{CHANGES:,} stock changes", title_justify="left")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"{CHANGES:,} stock changes", title_justify="left")
     table.add_column("channel", no_wrap=True)
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
