@@ -73,6 +73,9 @@ class Open:
     async def reserve(self, _operation: str, *, urgent: bool = False) -> float:
         return self.waits.pop(0) if self.waits else 0.0
 
+    async def release(self, _operation: str) -> None:
+        pass
+
     async def aclose(self) -> None:
         await self._http.aclose()
 

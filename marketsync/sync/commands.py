@@ -112,12 +112,19 @@ class _Run:
         for start in range(0, len(rows), size):
             if operation is not None and not await self._slot(operation):
                 return False
-            look_up = self.house.clock.now() + LOOK_UP_AFTER + (operation.timeout if operation else timedelta(0))
-            write = partial(intend, rows=rows[start : start + size], look_up=look_up)
-            batch = await self.house.ledger.write(write, Rank.RESULTS)
-            if not await self._call(kind, batch):
-                return False
+            try:
+                if not await self._tell(kind, operation, rows[start : start + size]):
+                    return False
+            finally:
+                if operation is not None:
+                    await self.account.http.release(operation.name)
         return True
+
+    async def _tell(self, kind: str, operation: Operation | None, rows: Sequence[CommandRow]) -> bool:
+        """The intent, the call, its results. False where this kind has to wait, or the run is over."""
+        look_up = self.house.clock.now() + LOOK_UP_AFTER + (operation.timeout if operation else timedelta(0))
+        batch = await self.house.ledger.write(partial(intend, rows=rows, look_up=look_up), Rank.RESULTS)
+        return await self._call(kind, batch)
 
     async def _slot(self, operation: Operation) -> bool:
         """Reserve one call; False where the wait is too long to wait here."""

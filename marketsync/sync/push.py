@@ -89,12 +89,14 @@ class _Run:
                 self.report.wait(wait)
                 self.shut.add((door.operation.name, door.takes))
                 continue
-            answers, claim = self.answers, await self._claim(door)
-            if claim is None:
+            try:
+                answers, claim = self.answers, await self._claim(door)
+                if claim is None:
+                    self.empty[door.operation.name, door.takes] = answers
+                else:
+                    await self._send(door, claim)
+            finally:
                 await self.channel.account.http.release(door.operation.name)
-                self.empty[door.operation.name, door.takes] = answers
-                continue
-            await self._send(door, claim)
 
     async def _open_door(self) -> Door | None:
         spec = self.channel.account.spec

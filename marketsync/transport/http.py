@@ -77,7 +77,8 @@ class HttpClient:
         self._points = frozenset(bucket.name for bucket in buckets if isinstance(bucket, CostPoints))
         self._learned_from = {b.name: b.learn.lower() for b in buckets if isinstance(b, Rate) and b.learn}
         self._in_flight = dict.fromkeys(self._points, 0.0)  # points that the channel may not have counted yet
-        self._tickets: Counter[str] = Counter()  # slots reserved beforehand, by operation
+        self._tickets: Counter[str] = Counter()  # slots reserved beforehand and not used yet, by operation
+        self._holders: Counter[str] = Counter()  # who reserved one and is not through with its work, by operation
         self._refusals: Counter[str] = Counter()  # 429s in a row, by operation
         self._wire = Wire(connections=spec.connection_limit, transport=transport)
 
@@ -86,19 +87,22 @@ class HttpClient:
         await self._wire.aclose()
 
     async def reserve(self, operation: str, *, urgent: bool = False) -> float:
-        """A slot for the next request of an operation. 0.0: granted; else seconds to wait, nothing is taken."""
+        """A slot for the next request of an operation. 0.0: granted; else seconds to wait, nothing is taken.
+
+        Who was granted one calls ``release`` once, after what it was for.
+        """
         known = self._operation(operation)
         wait = self.breaker.wait() or await self._grant(known, known.cost, urgent=urgent or known.urgent)
         if not wait:
             self._tickets[operation] += 1
+            self._holders[operation] += 1
         return wait
 
     async def release(self, operation: str) -> None:
-        """Give back a reserved slot that no request has used; nothing happens where there is none."""
-        if self._tickets[operation] > 0:
-            self._tickets[operation] -= 1
-            known = self._operation(operation)
-            await self._give_back(known, known.cost)
+        """What a slot was reserved for is over: where no request has used it, it is free again."""
+        self._holders[operation] = max(0, self._holders[operation] - 1)
+        if self._tickets[operation] > self._holders[operation]:  # the others hold one each, at most
+            await self._return_ticket(operation)
 
     async def request(
         self,
@@ -135,7 +139,7 @@ class HttpClient:
             raise ItemRefused(message, code="unsendable") from error
         finally:
             if call is None or not call.slots:  # nothing left: the slot reserved for it is free again
-                await self.release(operation)
+                await self._return_ticket(operation)
 
     def learn(self, bucket: str, *, available: float, capacity: float, restore: float) -> None:
         """See ``ChannelHttp.learn``. Points of requests that are under way count as spent."""
@@ -167,7 +171,8 @@ class HttpClient:
         while True:
             credentials: Mapping[str, str] = {}
             if call.home:
-                credentials = await self.auth.headers(call.method, call.url, call.body or b"", self._wire)
+                prefix = call.operation.token_prefix
+                credentials = await self.auth.headers(call.method, call.url, call.body or b"", self._wire, prefix)
             await self._slot(call)
             answer = await self._exchange(call, credentials)
             self._learn(call.operation, answer)
@@ -189,7 +194,7 @@ class HttpClient:
             self._tickets[operation.name] -= 1
             call.slots += 1
             return
-        await self.release(operation.name)  # it was for another cost
+        await self._return_ticket(operation.name)  # it was for another cost
         waited = 0.0
         while wait := await self._grant(operation, call.cost, urgent=operation.urgent):
             waited += wait
@@ -207,6 +212,12 @@ class HttpClient:
         else:
             self._count_in_flight(operation, cost)
         return wait
+
+    async def _return_ticket(self, name: str) -> None:
+        if self._tickets[name] > 0:
+            self._tickets[name] -= 1
+            operation = self._operation(name)
+            await self._give_back(operation, operation.cost)
 
     async def _give_back(self, operation: Operation, cost: float) -> None:
         self._count_in_flight(operation, -cost)

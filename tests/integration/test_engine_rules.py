@@ -1,7 +1,5 @@
 """The rules that keep money safe, one by one, on the whole engine: a real ledger and a sandbox marketplace."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,73 +14,25 @@ from marketsync.daemon.lease import leased
 from marketsync.domain.content import UNKNOWN
 from marketsync.ledger import leases, tasks
 from marketsync.ledger.gateway import Ledger
-from marketsync.ledger.verify import verify
 from marketsync.testing.clock import TurnedClock
 from marketsync_adapters.sandbox.faults import Fault, FaultKind
 from marketsync_adapters.sandbox.rules import Rules
-from tests.engine import Engine, engine, play, sandboxes, write_config
-
-FAST = "schedule: {orders: 1m, stock: 1s, price: 1s, listing: 1s}\n"
+from tests.engine import engine, play
+from tests.integration.engine_acts import (
+    FAST,
+    configured,
+    during_push,
+    offer,
+    ready,
+    reread,
+    shown,
+    sqlite,
+    verify_clean,
+)
 
 
 class Killed(BaseException):
     """The process died."""
-
-
-def configured(folder: Path, ledger: str, rows: dict[str, tuple[str, int]], *names: str, extra: str = FAST) -> Path:
-    catalogue(folder, rows)
-    source = "sources:\n  pim: {file: catalogue.csv, owns: [content, price, stock], falls_at: never}\n"
-    return write_config(folder, ledger, source + sandboxes(*names, extra=extra))
-
-
-def catalogue(folder: Path, rows: dict[str, tuple[str, int]]) -> None:
-    lines = [f"{sku},Item {sku},{price},{stock}" for sku, (price, stock) in rows.items()]
-    (folder / "catalogue.csv").write_text("\n".join(["sku,title,price,stock", *lines]) + "\n")
-
-
-def sqlite(folder: Path) -> str:
-    return f"sqlite:///{folder / 'ledger.db'}"
-
-
-def during_push(e: Engine, act: Callable[[], Any], channel: str = "one") -> None:
-    """Run ``act`` once while the next push is on its way: after the request was sent, before the answer is known."""
-    adapter = e.house.channels[channel].adapter
-    push = adapter.push
-
-    async def pushing(operation: str, ops: Any) -> PushOutcome:
-        outcome = await push(operation, ops)
-        adapter.push = push
-        result = act()
-        if asyncio.iscoroutine(result):
-            await result
-        return outcome
-
-    adapter.push = pushing
-
-
-def offer(e: Engine, sku: str, *columns: str, channel: str = "one") -> Any:
-    sql = (
-        f"SELECT {', '.join(columns)} FROM offer o JOIN channel c ON c.id = o.channel_id WHERE c.name = :c AND sku = :s"
-    )
-    (row,) = e.rows(sql, c=channel, s=sku)
-    return row[0] if len(columns) == 1 else row
-
-
-def shown(e: Engine, sku: str, channel: str = "one") -> tuple[str, int]:
-    (found,) = [one for one in e.markets[channel].shelf if one.sku == sku]
-    return found.price["amount"], found.quantity
-
-
-async def ready(e: Engine) -> None:
-    """Everything adopted, pushed and quiet."""
-    await e.activate()
-    await e.settle(20)
-
-
-async def reread(e: Engine, folder: Path, rows: dict[str, tuple[str, int]]) -> None:
-    catalogue(folder, rows)
-    e.clock.advance(1)
-    await e.run("source:pim", "ingest")
 
 
 def test_what_is_on_its_way_is_unknown_until_the_channel_answers(tmp_path: Path, ledger_url: str) -> None:
@@ -113,10 +63,6 @@ def test_acknowledged_is_what_was_sent_not_what_is_desired_by_now(tmp_path: Path
             assert verify_clean(e)
 
     play(run)
-
-
-def verify_clean(e: Engine) -> bool:
-    return e.house.ledger.read_now(lambda conn: verify(conn, e.house.ledger.vault, e.clock.now())) == []
 
 
 def test_stock_is_not_raised_before_an_order_pull_that_began_after_the_source_was_read(

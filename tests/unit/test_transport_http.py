@@ -572,6 +572,36 @@ def test_a_released_slot_is_free_again():
     assert 1.0 == shop.client.limiter.snapshot()["orders"]
 
 
+def test_of_two_who_reserved_only_the_slot_of_the_one_who_sent_nothing_is_free_again():
+    shop = Shop()
+
+    async def scenario():
+        for _ in range(2):
+            await shop.client.reserve("orders")
+        await shop.client.release("orders")  # it sent nothing
+        await shop.client.request("orders", "GET", "/orders")
+        await shop.client.release("orders")
+
+    asyncio.run(scenario())
+    assert (99, 100) == shop.client.limiter.quotas()["day"]
+
+
+def test_a_slot_that_somebody_else_holds_is_not_given_back_by_one_who_used_its_own():
+    shop = Shop()
+
+    async def scenario():
+        for _ in range(2):
+            await shop.client.reserve("orders")
+        await shop.client.request("orders", "GET", "/orders")
+        await shop.client.release("orders")
+        assert (98, 100) == shop.client.limiter.quotas()["day"]
+        await shop.client.request("orders", "GET", "/orders")
+        await shop.client.release("orders")
+
+    asyncio.run(scenario())
+    assert (98, 100) == shop.client.limiter.quotas()["day"]
+
+
 def test_a_reserved_slot_whose_request_never_left_is_free_again():
     shop = Shop()
 
