@@ -1,6 +1,6 @@
 """Taking offers out of the outbox: pick what is due, write the intent, mark it UNKNOWN, in one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,10 +104,12 @@ def claim(conn: Connection, request: ClaimRequest) -> Claim | None:
     if not picked:
         return None
     listing = BITS[ASPECTS[0]] & mask(request.door.operation.aspects)
+    families: set[str] = set()
     if request.groups_variants and listing and request.door.takes != "withdraw":
         picked = _whole_families(conn, request, picked)
         if not picked:
             return None
+        families = {row.family for row, bits in picked if row.family is not None and bits & 1}
     batch_id = returning_id(
         conn,
         "INSERT INTO push_batch (channel_id, run_id, operation, epoch, started_at, request_id, ops, outcome)"
@@ -120,7 +122,7 @@ def claim(conn: Connection, request: ClaimRequest) -> Claim | None:
     writes = [(row, bits) for row, bits in picked if bits]
     conn.execute(_INTENT, [_intent(conn, batch_id, n, row, bits) for n, (row, bits) in enumerate(writes)])
     _mark(conn, batch_id, writes, request)
-    return Claim(batch_id, _ops(conn, picked))
+    return Claim(batch_id, _ops(conn, picked, families))
 
 
 def starved(conn: Connection, request: ClaimRequest) -> bool:
@@ -283,9 +285,10 @@ def _mark(conn: Connection, batch_id: int, writes: list[tuple[Row[Any], int]], r
         conn.execute(text(f"UPDATE offer SET {', '.join(sets)} WHERE {among(conn, 'id', 'ids')}"), values)
 
 
-def _ops(conn: Connection, picked: list[tuple[Row[Any], int]]) -> tuple[ClaimedOp, ...]:
+def _ops(conn: Connection, picked: list[tuple[Row[Any], int]], families: Collection[str]) -> tuple[ClaimedOp, ...]:
+    """What goes to the adapter. Every member of ``families`` brings its listing: together they are one product."""
     listings: dict[int, dict[str, Any] | None] = {}
-    wanted = [row.id for row, bits in picked if (bits & 1 or not bits) and not row.withdraws]
+    wanted = [row.id for row, bits in picked if (bits & 1 or not bits or row.family in families) and not row.withdraws]
     if wanted:
         sql = f"SELECT id, listing_content FROM offer WHERE {among(conn, 'id', 'ids')}"
         listings = {

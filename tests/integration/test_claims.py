@@ -1,0 +1,49 @@
+"""What a claim hands to an adapter, and how it leaves the offers, on real ledgers."""
+
+from contextlib import closing
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from marketsync.adapter.content import Aspect
+from marketsync.adapter.spec import Operation
+from marketsync.ledger import outbox, tables
+from marketsync.ledger.claims import Claim, ClaimRequest, Door, claim
+from marketsync.ledger.outbox import Lane
+from marketsync.ledger.types import micros
+from tests.integration.ledger_rows import DAY, NOW, B, offer, open_ledger, put
+
+WHOLE = Operation(name="listings", aspects=frozenset(Aspect), batch=100, creates=True)
+
+
+def claimed(ledger_url: str, *offers: tables.Offer, operation: Operation = WHOLE, **request) -> Claim | None:
+    """Claim from a channel that has these offers; its orders were read a minute ago."""
+    with closing(open_ledger(ledger_url)) as ledger:
+
+        def write(conn):
+            put(conn, tables.Account(id=1, name="one", adapter="sandbox", changed_at=NOW - DAY))
+            channel = {"name": "one", "state": "active", "adopted_at": NOW - DAY, "changed_at": NOW - DAY}
+            put(conn, tables.Channel(id=1, account_id=1, **channel))
+            for row in offers:
+                put(conn, tables.Item(sku=row.sku, content={}))
+                put(conn, row)
+            conn.execute(text(outbox.refresh(conn.dialect.name, "1 = 1")))
+            door = Door(operation, (Lane.ZERO, Lane.LOWER, Lane.RAISE, Lane.PRICE, Lane.LISTING))
+            pulled = micros(NOW - timedelta(minutes=1))
+            return claim(conn, ClaimRequest(channel_id=1, door=door, now=micros(NOW), pulled_from=pulled, **request))
+
+        return ledger.write_now(write)
+
+
+def test_every_member_of_a_family_whose_listing_is_written_brings_its_own(ledger_url):
+    found = claimed(
+        ledger_url,
+        offer(1, 1, "S", family="shirt", listing_desired=B),
+        offer(2, 1, "M", family="shirt", price_desired=B),
+        offer(3, 1, "L", family="shirt"),
+        offer(4, 1, "MUG", price_desired=B),
+        groups_variants=True,
+    )
+    assert {"S": (1, "The S"), "M": (2, "The M"), "L": (0, "The L"), "MUG": (2, None)} == {
+        op.sku: (op.bits, op.listing and op.listing["title"]) for op in found.ops
+    }
