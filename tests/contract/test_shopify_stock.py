@@ -91,7 +91,7 @@ class TestStock:
             await session.push(door, [replace(op, revision=op.revision + 1)])
 
         harness.run(test)
-        assert [write.after for write in shop.log if write.cause == "push"] == [5, 3, 3]
+        assert [write.quantity for write in shop.log if write.cause == "write"] == [0, 5, 3, 3], "made, then written"
 
     def test_every_location_has_its_own_quantity(self, clock: TurnedClock) -> None:
         """Our names become Shopify's locations; 250 items at two locations are two requests of 250 entries."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, NamedTuple
 
 from marketsync.adapter.api import Clock, Money
 from marketsync_adapters.amazon.sandbox.rules import Refused, Rules
@@ -50,6 +50,16 @@ class Item:
         return None
 
 
+class StockWrite(NamedTuple):
+    """One change of a quantity. ``cause``: write (the seller, when it takes effect), sale, withdraw, amazon (FBA)."""
+
+    at: datetime
+    sku: str
+    before: int | None
+    quantity: int
+    cause: str
+
+
 class Items:
     def __init__(self, rules: Rules, clock: Clock) -> None:
         self._rules = rules
@@ -59,7 +69,7 @@ class Items:
         self._later: list[tuple[datetime, int, Callable[[], None]]] = []
         self._submissions = 0
         self._products = 0
-        self.on_quantity: list[Callable[[str, int | None, int], None]] = []
+        self.on_stock_write: list[Callable[[StockWrite], None]] = []
 
     def __iter__(self) -> Any:
         return iter(self._items.values())
@@ -155,28 +165,29 @@ class Items:
 
     def take(self, item: Item, pieces: int) -> None:
         assert item.quantity is not None
-        self._set(item, item.quantity - pieces)
+        self._set(item, item.quantity - pieces, "sale")
 
     def stock_by_amazon(self, sku: str, pieces: int) -> None:
         """The offer becomes FBA: its pieces lie with Amazon."""
         item = self._items[sku]
         item.channel = "AMAZON_EU"
-        self._set(item, pieces)
+        self._set(item, pieces, "amazon")
 
     def _take_quantity(self, item: Item, attributes: Attributes) -> None:
         for one in attributes.get("fulfillment_availability", ()):
             if one["fulfillment_channel_code"] == "DEFAULT" and item.channel == "DEFAULT":
-                self._set(item, int(one["quantity"]))
+                self._set(item, int(one["quantity"]), "write")
 
-    def _set(self, item: Item, quantity: int) -> None:
-        before, item.quantity = item.quantity, quantity
-        for watch in self.on_quantity:
-            watch(item.sku, before, quantity)
+    def _set(self, item: Item, quantity: int, cause: str) -> None:
+        write = StockWrite(self._clock.now(), item.sku, item.quantity, quantity, cause)
+        item.quantity = quantity
+        for watch in self.on_stock_write:
+            watch(write)
 
     def _drop(self, sku: str) -> None:
         item = self._items.pop(sku, None)
         if item is not None:
-            self._set(item, 0)
+            self._set(item, 0, "withdraw")
 
     def _soon(self) -> datetime:
         return self._clock.now() + self._rules.apply_time

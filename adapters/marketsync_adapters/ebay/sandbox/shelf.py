@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from marketsync.adapter.api import Clock
 from marketsync_adapters.ebay.sandbox.checks import check_item, check_live, check_price, check_quantity, check_sku
@@ -33,6 +35,16 @@ class Group:
     listing_id: str = ""
 
 
+class StockWrite(NamedTuple):
+    """One change of what buyers can buy of a live SKU. ``cause``: write (the seller), sale."""
+
+    at: datetime
+    sku: str
+    before: int | None  # None: it was not live
+    quantity: int
+    cause: str
+
+
 @dataclass(slots=True)
 class Shelf:
     rules: Rules
@@ -41,6 +53,7 @@ class Shelf:
     offers: dict[str, Offer] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     revisions: Counter[tuple[str, str]] = field(default_factory=Counter)  # (listing, day)
+    on_stock_write: list[Callable[[StockWrite], None]] = field(default_factory=list)
     _index: dict[str, list[Offer]] = field(default_factory=dict)  # by SKU
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -57,7 +70,8 @@ class Shelf:
             self._check_zero(quantity_of(item))
             self._revise(offer.listing_id)
         if apply:
-            self.items[sku] = item
+            with self._watched(sku):
+                self.items[sku] = item
         return {"sku": sku, "locale": request["locale"], "statusCode": 200}
 
     def item(self, sku: str) -> Entry:
@@ -109,7 +123,8 @@ class Shelf:
             check_live(self.items[offer.sku], document, self.rules)
             self._revise(offer.listing_id)
         if apply:
-            offer.document = dict(document)
+            with self._watched(offer.sku):
+                offer.document = dict(document)
 
     def get(self, offer_id: str) -> Offer:
         if offer_id not in self.offers:
@@ -138,7 +153,8 @@ class Shelf:
             raise Refused(400, 25002, "A user error has occurred. The offer has already been published.")
         self._check_publishable(offer)
         if apply:
-            offer.listing_id = f"{110_000_000_000 + next(self._numbers)}"
+            with self._watched(offer.sku):
+                offer.listing_id = f"{110_000_000_000 + next(self._numbers)}"
         return {"offerId": offer_id, "listingId": offer.listing_id or "0", "statusCode": 200}
 
     def withdraw(self, offer_id: str, *, apply: bool) -> str:
@@ -190,8 +206,9 @@ class Shelf:
             if not request.get("offers"):
                 self._revise(offer.listing_id)
         if apply:
-            availability = self.items[sku].setdefault("availability", {})
-            availability["shipToLocationAvailability"] = {"quantity": quantity}
+            with self._watched(sku):
+                availability = self.items[sku].setdefault("availability", {})
+                availability["shipToLocationAvailability"] = {"quantity": quantity}
 
     def _set_offer(self, sku: str, request: Entry, *, apply: bool) -> None:
         offer = self.get(str(request.get("offerId")))
@@ -208,7 +225,8 @@ class Shelf:
         if apply and price is not None:
             offer.document["pricingSummary"] = {**offer.document.get("pricingSummary", {}), "price": price}
         if apply and quantity is not None:
-            offer.document["availableQuantity"] = quantity
+            with self._watched(offer.sku):
+                offer.document["availableQuantity"] = quantity
 
     # ---------------------------------------------------------------- groups
 
@@ -257,7 +275,8 @@ class Shelf:
         if apply:
             group.listing_id = listing_id
             for offer in offers:
-                offer.listing_id = listing_id
+                with self._watched(offer.sku):
+                    offer.listing_id = listing_id
         return listing_id
 
     def withdraw_group(self, key: str, *, apply: bool) -> None:
@@ -285,13 +304,25 @@ class Shelf:
         if offer is None or (self.shown(sku) or 0) < pieces:
             raise Refused(409, 9000, f"There are no {pieces} pieces of {sku}.")
         left = quantity_of(self.items[sku]) - pieces
-        self.items[sku]["availability"]["shipToLocationAvailability"] = {"quantity": left}
-        if "availableQuantity" in offer.document:
-            offer.document["availableQuantity"] -= pieces
+        with self._watched(sku, "sale"):
+            self.items[sku]["availability"]["shipToLocationAvailability"] = {"quantity": left}
+            if "availableQuantity" in offer.document:
+                offer.document["availableQuantity"] -= pieces
         offer.sold += pieces
         if not self.shown(sku) and not self.rules.out_of_stock_control and not self._group_of(sku):
             offer.listing_id = ""
         return offer
+
+    @contextmanager
+    def _watched(self, sku: str, cause: str = "write") -> Iterator[None]:
+        """Tell the watchers what became of the pieces that buyers see."""
+        before = self.shown(sku)
+        yield
+        shown = self.shown(sku)
+        if shown is None:
+            return
+        for watch in self.on_stock_write:
+            watch(StockWrite(self.clock.now(), sku, before, shown, cause))
 
     # ---------------------------------------------------------------- rules
 

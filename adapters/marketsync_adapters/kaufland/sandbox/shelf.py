@@ -1,7 +1,7 @@
 """Units and product data: what the seller offers, and what it told of its products."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -106,6 +106,7 @@ class Shelf:
         self._log: deque[StockWrite] = deque(maxlen=rules.log_length)
         self._made = 0
         self._writes = 0
+        self.on_stock_write: list[Callable[[StockWrite], None]] = []
         self.products: dict[tuple[str, str], tuple[dict[str, Any], datetime]] = {}  # (EAN, locale) -> body, time
 
     def __iter__(self) -> Iterator[Unit]:
@@ -264,7 +265,10 @@ class Shelf:
     def _note(self, unit: Unit, before: int | None, amount: int, cause: str) -> None:
         self._writes += 1
         now = self._clock.now()
-        self._log.append(StockWrite(self._writes, now, unit.storefront, unit.id_offer, before, amount, cause))
+        write = StockWrite(self._writes, now, unit.storefront, unit.id_offer, before, amount, cause)
+        self._log.append(write)
+        for watch in self.on_stock_write:
+            watch(write)
 
 
 def _is_ean(ean: Any) -> bool:

@@ -72,7 +72,7 @@ def set_quantities(shop: Shop, arguments: Any, *, apply: bool) -> Any:
     if not errors and apply:
         for entry in entries:
             variant = shop.items[entry["inventoryItemId"]]
-            shop.set_level(variant, entry["locationId"], entry["quantity"], "push")
+            shop.set_level(variant, entry["locationId"], entry["quantity"], "write")
     return {"userErrors": errors}
 
 

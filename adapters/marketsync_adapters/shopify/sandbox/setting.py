@@ -67,7 +67,7 @@ def _write_variant(shop: Shop, product: Product, given: dict[str, Any]) -> Varia
         variant.price, variant.compare_at = given["price"], given.get("compareAtPrice")
     variant.tracked = (given.get("inventoryItem") or {}).get("tracked", variant.tracked)
     for level in given.get("inventoryQuantities") or ():
-        shop.set_level(variant, level["locationId"], level["quantity"], "product")
+        shop.set_level(variant, level["locationId"], level["quantity"], "write")
     return variant
 
 

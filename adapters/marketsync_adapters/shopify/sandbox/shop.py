@@ -1,6 +1,7 @@
 """The shop: products with their variants, stock by location, and the log of every change of stock."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -67,10 +68,12 @@ class Product:
 
 
 class StockWrite(NamedTuple):
+    """One change of what is available. ``cause``: write (the seller), sale."""
+
     at: datetime
     sku: str
     before: int
-    after: int
+    quantity: int
     cause: str
 
 
@@ -103,6 +106,7 @@ class Shop:
         self.operations: dict[str, Later] = {}
         self.keys: dict[str, tuple[str, Any]] = {}  # idempotency key -> (parameters, payload)
         self.log: list[StockWrite] = []
+        self.on_stock_write: list[Callable[[StockWrite], None]] = []
         self.deleted: list[str] = []  # SKUs of variants that a write deleted
         self.requests: Counter[tuple[str, int]] = Counter()
         self.sales = Sales(self)
@@ -135,7 +139,10 @@ class Shop:
     def set_level(self, variant: Variant, location: str, quantity: int, cause: str) -> None:
         before = variant.available
         variant.levels[location] = quantity
-        self.log.append(StockWrite(self.clock.now(), variant.sku, before, variant.available, cause))
+        write = StockWrite(self.clock.now(), variant.sku, before, variant.available, cause)
+        self.log.append(write)
+        for watch in self.on_stock_write:
+            watch(write)
 
     def state(self) -> dict[str, Any]:
         """Everything, for a test's own judgement of what happened here."""

@@ -38,6 +38,7 @@ class Catalogue:
         self.attributes = [{"id": number, "name": name} for name, number in rules.attributes.items()]
         self.downloads: list[str] = []  # every image that was downloaded
         self.log: list[StockWrite] = []
+        self.on_stock_write: list[Callable[[StockWrite], None]] = []
         self._skus: dict[str, int] = {}  # collated -> id
         self._media: dict[int, str] = {}
 
@@ -128,7 +129,7 @@ class Catalogue:
         if row["manage_stock"] and self._rules.manages_stock:
             before = row["stock_quantity"]
             row["stock_quantity"] = (before or 0) + pieces
-            self.log.append(StockWrite(self._clock.now(), row["sku"], before, row["stock_quantity"], cause))
+            self._note(row, before, cause)
 
     def add_category(self, sent: Document) -> Document:
         for known in self.categories:
@@ -231,8 +232,14 @@ class Catalogue:
             self._skus[collated(row["sku"])] = row["id"]
         quantity = before["stock_quantity"] if before else None
         if quantity != row["stock_quantity"]:
-            self.log.append(StockWrite(self._clock.now(), row["sku"], quantity, row["stock_quantity"], "write"))
+            self._note(row, quantity, "write")
         (self.variations if row["parent_id"] else self.products)[row["id"]] = row
+
+    def _note(self, row: Document, before: int | None, cause: str) -> None:
+        write = StockWrite(self._clock.now(), row["sku"], before, row["stock_quantity"], cause)
+        self.log.append(write)
+        for watch in self.on_stock_write:
+            watch(write)
 
     def _blank(self, number: int, parent: int | None) -> Document:
         if parent is not None and parent not in self.products:
