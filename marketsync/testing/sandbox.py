@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import httpx
+import uvicorn
 from starlette.types import ASGIApp
 
 from marketsync_adapters.sandbox.app import build_app, server
@@ -15,6 +16,7 @@ from marketsync_adapters.sandbox.faulty import ConnectionLost
 from marketsync_adapters.sandbox.market import Market
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 START_SECONDS = 10
 
@@ -38,15 +40,15 @@ def in_process(market: Market) -> InProcess:
     return InProcess(build_app(market, in_process=True))
 
 
-class RunningSandbox:
-    """A market behind a socket. Its state belongs to the server's thread: touch it through ``call``."""
+class RunningSandbox(Generic[M]):
+    """A market of any kind behind a socket. Its state belongs to the server's thread: touch it through ``call``."""
 
-    def __init__(self, market: Market, url: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, market: M, url: str, loop: asyncio.AbstractEventLoop) -> None:
         self.market = market
         self.url = url
         self._loop = loop
 
-    def call(self, function: Callable[[Market], T]) -> T:
+    def call(self, function: Callable[[M], T]) -> T:
         """Run a function on the market in the server's thread, and return or raise what it does."""
         result: Future[T] = Future()
 
@@ -61,9 +63,15 @@ class RunningSandbox:
 
 
 @contextmanager
-def running(market: Market, host: str = "127.0.0.1", port: int = 0) -> Iterator[RunningSandbox]:
+def running(market: Market, host: str = "127.0.0.1", port: int = 0) -> Iterator[RunningSandbox[Market]]:
     """Serve a market by uvicorn until the block ends; port 0 takes a free one."""
-    web = server(market, host, port)
+    with served(market, server(market, host, port)) as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def served(market: M, web: uvicorn.Server) -> Iterator[RunningSandbox[M]]:
+    """A server with a market behind it, in a thread of its own until the block ends."""
     started: Future[asyncio.AbstractEventLoop] = Future()
 
     async def serve() -> None:
@@ -73,7 +81,7 @@ def running(market: Market, host: str = "127.0.0.1", port: int = 0) -> Iterator[
         if web.started:
             started.set_result(asyncio.get_running_loop())
         else:
-            started.set_exception(RuntimeError(f"the sandbox could not listen on {host}:{port}"))
+            started.set_exception(RuntimeError(f"the sandbox could not listen on {web.config.host}:{web.config.port}"))
         await serving
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="sandbox", daemon=True)
@@ -81,7 +89,7 @@ def running(market: Market, host: str = "127.0.0.1", port: int = 0) -> Iterator[
     try:
         loop = started.result(START_SECONDS)
         address = web.servers[0].sockets[0].getsockname()
-        yield RunningSandbox(market, f"http://{host}:{address[1]}", loop)
+        yield RunningSandbox(market, f"http://{web.config.host}:{address[1]}", loop)
     finally:
         web.should_exit = True
         thread.join(START_SECONDS)

@@ -5,8 +5,8 @@ What it knows
 ``opening``     pieces of each item before the first sale. The truth, whoever owns the figure: an ERP whose figure falls
                 at shipment shows on hand less what was shipped, and what is open is still to be taken off.
 orders          every order that a buyer placed, at the moment it was placed, with what it took of each item.
-evidence        that the daemon has an order in its ledger. There are two kinds, and both come after its COMMIT:
-                the channel is told that the order is acknowledged; or a pull asks for what changed since a time that
+evidence        that the daemon has an order in its ledger. There are three kinds, and all come after its COMMIT:
+                the order was delivered to the seller's own system (``delivered``); the channel is told that the order is acknowledged; or a pull asks for what changed since a time that
                 lies at or after the order's own (the feed's cursor less the overlap of 5 minutes, which the sandbox's
                 README names): a cursor is stored in the transaction of the orders that it has passed.
 
@@ -15,7 +15,8 @@ What it demands of each write of a stock figure by the seller
 * never more than ``show_at_most`` or a fixed figure of that SKU allows, raise or not;
 * a write above what the shelf shows (a raise) is at most what could be sold at that moment:
   (opening + pieces that came back - pieces of every known order) // pieces per unit,
-  "known" being evidence older than ``WINDOW``: a write that was computed before the evidence may still be in flight.
+  "known" being evidence older than ``WINDOW`` (or the channel's own of ``windows``, where a write takes effect late): a
+  write that was computed before the evidence may still be in flight.
   Cancelled pieces count as free from the moment the channel shows them as cancelled: nobody can know earlier.
 * a write that lowers is always allowed.
 
@@ -84,6 +85,7 @@ class Oracle:
     opening: Mapping[str, int]
     packs: Mapping[str, Mapping[str, tuple[str, int]]]
     caps: Mapping[str, Mapping[str, int]]
+    windows: Mapping[str, float] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     writes: int = 0
     raises: int = 0
@@ -96,8 +98,8 @@ class Oracle:
 
     def watch(self, channel: str, market: Any) -> None:
         """See everything that happens on a market. Called in the market's own thread, before it is used."""
-        market.shelf.on_stock_write.append(partial(self._stock_written, channel))
-        market.sales.buy = self._after(market.sales.buy, partial(self._bought, channel))
+        market.shelf.on_stock_write.append(partial(self.stock_written, channel))
+        market.sales.buy = self._after(market.sales.buy, lambda order, *_: self.bought(channel, order))
         market.sales.acknowledge = self._after(market.sales.acknowledge, partial(self._acknowledged, channel))
         market.sales.page = self._before(market.sales.page, partial(self._pulled, channel))
 
@@ -143,7 +145,8 @@ class Oracle:
 
         return told
 
-    def _bought(self, channel: str, order: Any, *_: Any) -> None:
+    def bought(self, channel: str, order: Any) -> None:
+        """A buyer has bought. ``order``: its id, when it was placed, and lines that tell what is cancelled of them."""
         now = time.monotonic()
         with self._lock:
             sales = []
@@ -161,6 +164,10 @@ class Oracle:
         """Whether these pieces were not there, and that had been known for long."""
         if self._known_left(sku, now - REACTION) < 0 or self._known_left(sku, now - REACTION) < sale.pieces():
             self.avoidable.append(f"{channel}: {sale.pieces()} pieces of {sku}")
+
+    def delivered(self, channel: str, order_id: str) -> None:
+        """The seller's own system has the order."""
+        self._learn(channel, [order_id])
 
     def _acknowledged(self, channel: str, _done: Any, order_id: str, *_: Any) -> None:
         self._learn(channel, [order_id])
@@ -182,7 +189,8 @@ class Oracle:
 
     # ------------------------------------------------------------------ what it demands
 
-    def _stock_written(self, channel: str, write: Any) -> None:
+    def stock_written(self, channel: str, write: Any) -> None:
+        """A figure on a shelf has changed: sku, before, quantity, and by whom (``cause``)."""
         if write.cause != "write":
             return
         with self._lock:
@@ -196,7 +204,8 @@ class Oracle:
             if write.quantity <= (write.before or 0):
                 return
             self.raises += 1
-            allowed = max(0, self._known_left(sku, time.monotonic() - WINDOW)) // per_unit
+            window = self.windows.get(channel, WINDOW)
+            allowed = max(0, self._known_left(sku, time.monotonic() - window)) // per_unit
             if write.quantity > allowed:
                 self._violated(channel, write, allowed, "raised above what could be sold")
 

@@ -14,6 +14,7 @@ from marketsync_adapters.sandbox.faults import Fault, FaultKind
 from marketsync_adapters.sandbox.market import Market
 from marketsync_adapters.sandbox.order import Line, Order
 from marketsync_adapters.sandbox.rules import Refused, Rules
+from marketsync_adapters.sandbox.shelf import Offer
 from tests.system.oracle import Oracle
 from tests.system.retail import Purchase
 
@@ -38,14 +39,30 @@ FAULTS: tuple[tuple[FaultKind, str, float], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a buyer sees of an offer. ``title`` None: the marketplace shows its own. ``price``: minor units, currency."""
+
+    quantity: int | None
+    title: str | None
+    price: tuple[int, str] | None
+
+
 @dataclass(slots=True)
 class Shops:
-    """``bought``: order ids by channel and the invoice they stand for; ``refused``: pieces that were sold out."""
+    """Three marketplaces as buyers see them. ``bought``: order ids by channel and the invoice they stand for; ``refused``: pieces that were sold out."""
 
-    sandboxes: Mapping[str, RunningSandbox]
+    sandboxes: Mapping[str, RunningSandbox[Market]]
     packs: Mapping[str, Mapping[str, tuple[str, int]]]
     bought: dict[tuple[str, str], str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+
+    def choose(self, rng: Random, _purchase: Purchase) -> str:
+        return rng.choice(CHANNELS)
+
+    def cancels(self, _rng: Random) -> bool:
+        """Whether the buyer takes his whole order back: here only what the file says is cancelled."""
+        return False
 
     def buy(self, channel: str, purchase: Purchase, *, paid: bool) -> Order | None:
         """Buy what the channel shows of a purchase; None where it shows nothing of it any more."""
@@ -99,8 +116,35 @@ class Shops:
             total.update(sandbox.call(lambda market: dict(market.faults.happened)))
         return total
 
+    def pay(self, channel: str, order_id: str) -> None:
+        self.sandboxes[channel].call(lambda market: market.sales.pay(order_id))
+
+    def cancel(self, channel: str, order_id: str) -> None:
+        self.sandboxes[channel].call(lambda market: market.sales.cancel_by_market(order_id))
+
+    def send_back(self, channel: str, order_id: str, line_id: str, units: int) -> None:
+        """A buyer's parcel arrives, and what is in it can be sold again."""
+
+        def received(market: Market) -> None:
+            returned = market.sales.request_return(order_id, line_id, units, "cancelled in the file")
+            market.sales.receive_return(returned.return_id, sellable=True)
+
+        self.sandboxes[channel].call(received)
+
+    def never_cancelled(self, channel: str, key: str) -> bool:
+        """Whether the channel never got the cancellation with this key."""
+        return self.sandboxes[channel].call(lambda market: market.sales.done(key) is None)
+
+    def shelf(self, channel: str) -> Mapping[str, Shown]:
+        return self.sandboxes[channel].call(lambda market: {offer.sku: _shown(offer) for offer in market.shelf})
+
     def order(self, channel: str, order_id: str) -> Order:
         return self.sandboxes[channel].call(lambda market: market.sales.orders[order_id])
+
+
+def _shown(offer: Offer) -> Shown:
+    price = offer.price and (int(offer.price["amount"].replace(".", "")), offer.price["currency"])
+    return Shown(offer.quantity, offer.listing["title"], price or None)
 
 
 def _fault(market: Market, seed: int) -> None:

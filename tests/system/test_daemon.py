@@ -17,7 +17,7 @@ from marketsync_adapters.sandbox.market import Market
 from marketsync_adapters.sandbox.rules import Rules
 from tests.engine import KEY
 from tests.system.daemon_process import PATIENCE, DaemonProcess, free_port
-from tests.system.replay import adopt_all
+from tests.system.stage import adopt_all
 
 ITEMS = 12
 pytestmark = pytest.mark.timeout(600)

@@ -6,14 +6,14 @@ import random
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 LAG = 3.0  # seconds between the stock that an export tells and the moment it is there to be read
 EVERY = 2.0
-DELIVERED = re.compile(r"(\w+)-(SB-\d{8})-r(\d+)\.json")
+DELIVERED = re.compile(r"([a-z]+)-(.+)-r(\d+)\.json")
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class Warehouse:
     kept: set[tuple[str, str]] = field(default_factory=set)  # never shipped in the replay
     must_ship: set[tuple[str, str]] = field(default_factory=set)
     on_hand: dict[str, int] = field(default_factory=dict)
+    on_delivery: Callable[[str, str], None] | None = None  # channel, order id
     _seen: set[str] = field(default_factory=set)
     _waiting: list[tuple[float, tuple[str, str]]] = field(default_factory=list)
     _past: deque[tuple[float, datetime, dict[str, int]]] = field(default_factory=deque)
@@ -51,6 +52,8 @@ class Warehouse:
             if match is None:
                 continue
             order = (match[1], match[2])
+            if self.on_delivery is not None:
+                self.on_delivery(*order)
             if order in self.shipped or order in self.kept or any(order == known for _, known in self._waiting):
                 continue
             self._waiting.append((now + self.rng.uniform(0.5, 4), order))
