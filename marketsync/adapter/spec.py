@@ -168,7 +168,7 @@ class AdapterSpec:
     sale_lowers_stock: SaleLowers = SaleLowers.AT_PLACING
     zero_ends_listing: bool = False
     stock_by_location: bool = False  # the channel keeps quantities by location: ops carry ``Stock.locations``
-    stock_shared_by: str = ""  # "item", "account" or "" where every offer has its own
+    stock_shared: bool = False  # the offers of one SKU on the storefronts of an account show one quantity
     visible_after: timedelta = timedelta(minutes=5)  # how long a write takes to show
     keeps_order: bool = False  # submissions take effect in the order they were sent
     confirm_within: timedelta = timedelta(hours=24)  # an open submission is UNKNOWN after that

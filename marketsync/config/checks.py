@@ -133,7 +133,7 @@ def _shared_stock(config: Config, tree: Tree, specs: Mapping[str, AdapterSpec]) 
     firsts: dict[str, str] = {}
     for name, channel in config.channels.items():
         account = channel.account or ""
-        if account not in specs or specs[account].stock_shared_by != "account":
+        if account not in specs or not specs[account].stock_shared:
             continue
         first = firsts.setdefault(account, name)
         other = config.channels[first].stock

@@ -170,7 +170,7 @@ def _applied(conn: Connection, request: ResultsRequest, aspect: Aspect, rows: li
 
 
 def _withdrawn(conn: Connection, request: ResultsRequest, rows: list[Row[Any]]) -> None:
-    sets = ["remote_id = NULL", "stock_acked_quantity = NULL", "stock_key = NULL"]
+    sets = ["remote_id = NULL", "stock_acked_quantity = NULL"]
     for aspect in BITS:
         sets += [f"{aspect}_acked = :absent", f"{aspect}_seen = :absent", f"{aspect}_acked_content = NULL",
                  f"{aspect}_acked_at = :now", f"{aspect}_parked = NULL", f"{aspect}_attempts = 0"]  # fmt: skip

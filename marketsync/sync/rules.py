@@ -31,6 +31,7 @@ class ChannelRules:
         self.name = name
         self.channel_id = row.id
         self.spec = spec
+        self._account = channel.account or name
         self.stock = channel.stock
         self.gross = channel.price.gross
         self.versions: Mapping[Aspect, int] = {aspect: spec.mapping_version.get(aspect, 0) for aspect in Aspect}
@@ -90,9 +91,7 @@ class ChannelRules:
 
     def stock_key(self, sku: str) -> str | None:
         """What the offers that share one remote quantity have in common; None where every offer has its own."""
-        if self.spec.stock_shared_by == "account":
-            return f"{self.spec.name}:{sku}"
-        return None
+        return f"{self._account}:{sku}" if self.spec.stock_shared else None
 
     def wanted_stock(self, quantity: int) -> Wanted:
         """A plain quantity as content; the few that occur are kept."""

@@ -234,7 +234,7 @@ def test_the_quantity_is_one_for_all_storefronts() -> None:
         (seen,) = [one async for one in session.adapter.offers(["eu-1"])]
         return seen.stock
 
-    assert SPEC.stock_shared_by == "account"
+    assert SPEC.stock_shared
     assert run(test, marketplace="FR") == Stock(quantity=5)
 
 

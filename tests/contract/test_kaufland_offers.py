@@ -186,7 +186,7 @@ class TestUnits:
         harness = bench.harness()
         harness.run(test)
         assert bench.market.shelf.unit("at", int(austria["seed-00000"])).amount == 6
-        assert harness.adapter.spec.stock_shared_by == "account"
+        assert harness.adapter.spec.stock_shared
 
     def test_a_new_unit_without_stock_sells_nothing(self, bench: Bench) -> None:
         """Left out, Kaufland would sell one piece: an unmanaged quantity is created as nothing."""

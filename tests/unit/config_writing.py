@@ -50,7 +50,7 @@ SHOP = AdapterSpec(
     observable={},
     storefront=lambda settings: settings.storefront,
 )
-TWIN = replace(SHOP, name="twin", stock_shared_by="account")
+TWIN = replace(SHOP, name="twin", stock_shared=True)
 
 
 class Adapters(dict[str, AdapterSpec]):

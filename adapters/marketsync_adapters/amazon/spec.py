@@ -204,7 +204,7 @@ SPEC = AdapterSpec(
     price_bounds=(1, 10**11),
     stock_bounds=(0, 99_999_999),
     sale_lowers_stock=SaleLowers.AT_PLACING,
-    stock_shared_by="account",
+    stock_shared=True,
     visible_after=GIVE_UP,
     keeps_order=False,
     confirm_within=timedelta(hours=24),

@@ -157,7 +157,7 @@ SPEC = AdapterSpec(
     groups_variants=True,
     stock_bounds=(0, 2**31 - 1),
     sale_lowers_stock=SaleLowers.AT_PLACING,
-    stock_shared_by="item",
+    stock_shared=True,
     visible_after=timedelta(minutes=5),
     order_overlap=timedelta(minutes=15),
     revisions_per_day=250,

@@ -116,7 +116,7 @@ SPEC = AdapterSpec(
     ),  # what every storefront takes; the storefront's own maximum is checked when it is sent
     stock_bounds=(0, 2**31 - 1),
     sale_lowers_stock=SaleLowers.AT_PLACING,
-    stock_shared_by="account",  # units of one id_offer share their quantity on all storefronts
+    stock_shared=True,  # units of one id_offer share their quantity on all storefronts
     visible_after=VISIBLE_AFTER,
     confirm_within=timedelta(days=2),
     order_overlap=timedelta(minutes=10),
