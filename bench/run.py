@@ -50,7 +50,7 @@ from marketsync_adapters.sandbox.shelf import StockWrite
 
 SKUS = int(os.environ.get("SKUS") or 100_000)
 CHANNELS = ("one", "two", "three")
-DRAINED = min(SKUS, 50_000)
+DRAINED = min(SKUS, 20_000)
 ORDERS = min(SKUS, 10_000)
 SALES = 100
 

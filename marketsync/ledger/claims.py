@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, TextualSelect, text
 
 from marketsync.adapter.spec import Operation
-from marketsync.domain.content import UNKNOWN
+from marketsync.domain.content import ABSENT, UNKNOWN
 from marketsync.ledger.outbox import (
     ASPECTS,
     BITS,
@@ -22,7 +22,7 @@ from marketsync.ledger.outbox import (
     on,
     refresh,
 )
-from marketsync.ledger.sql import among, document, listed, returning_id
+from marketsync.ledger.sql import among, document, listed, many, returning_id
 from marketsync.ledger.types import Document
 
 DAY = 86_400_000_000  # microseconds
@@ -120,7 +120,7 @@ def claim(conn: Connection, request: ClaimRequest) -> Claim | None:
         },
     )  # fmt: skip
     writes = [(row, bits) for row, bits in picked if bits]
-    conn.execute(_INTENT, [_intent(conn, batch_id, n, row, bits) for n, (row, bits) in enumerate(writes)])
+    many(conn, _INTENT, [_intent(conn, batch_id, n, row, bits) for n, (row, bits) in enumerate(writes)])
     _mark(conn, batch_id, writes, request)
     return Claim(batch_id, _ops(conn, picked, families))
 
@@ -232,14 +232,12 @@ def _whole_families(
     return chosen
 
 
-_INTENT = text(
-    """
+_INTENT = """
     INSERT INTO push_item (batch_id, offer_id, position, aspects, revision, withdraw, past_open, content,
         listing_hash, price_hash, stock_hash, listing_before, price_before, stock_before)
     VALUES (:batch, :offer, :position, :aspects, :revision, :withdraw, :past_open, :content,
         :listing_hash, :price_hash, :stock_hash, :listing_before, :price_before, :stock_before)
     """
-)
 
 
 def _intent(conn: Connection, batch_id: int, position: int, row: Row[Any], bits: int) -> dict[str, Any]:
@@ -286,22 +284,29 @@ def _mark(conn: Connection, batch_id: int, writes: list[tuple[Row[Any], int]], r
 
 
 def _ops(conn: Connection, picked: list[tuple[Row[Any], int]], families: Collection[str]) -> tuple[ClaimedOp, ...]:
-    """What goes to the adapter. Every member of ``families`` brings its listing: together they are one product."""
-    listings: dict[int, dict[str, Any] | None] = {}
+    """What goes to the adapter. Every member of ``families`` brings its listing: together they are one product.
+
+    An aspect that is not written is never brought as desired: it may be held, or rest on stale knowledge.
+    """
+    more: dict[int, Row[Any]] = {}
     wanted = [row.id for row, bits in picked if (bits & 1 or not bits or row.family in families) and not row.withdraws]
     if wanted:
-        sql = f"SELECT id, listing_content FROM offer WHERE {among(conn, 'id', 'ids')}"
-        listings = {
-            row.id: row.listing_content
-            for row in conn.execute(text(sql).columns(listing_content=Document), {"ids": listed(conn, wanted)})
-        }
-    return tuple(
-        ClaimedOp(
-            row.id, row.sku, bits, row.revision + (1 if bits else 0), row.remote_id, row.family, bool(row.withdraws),
-            row.open_batch is not None, listings.get(row.id), row.price_content, row.stock_content,
-            row.stock_acked_quantity if bytes(row.stock_acked) != UNKNOWN else None,
+        sql = (
+            "SELECT id, listing_content, CASE WHEN price_acked NOT IN (:unknown, :absent) THEN price_acked_content END"
+            f" AS price_confirmed FROM offer WHERE {among(conn, 'id', 'ids')}"
         )
-        for row, bits in picked
+        typed = text(sql).columns(listing_content=Document, price_confirmed=Document)
+        values = {"ids": listed(conn, wanted), "unknown": UNKNOWN, "absent": ABSENT}
+        more = {row.id: row for row in conn.execute(typed, values)}
+    return tuple(_op(row, bits, more.get(row.id)) for row, bits in picked)
+
+
+def _op(row: Row[Any], bits: int, more: Row[Any] | None) -> ClaimedOp:
+    price = row.price_content if bits & 2 else more and more.price_confirmed
+    return ClaimedOp(
+        row.id, row.sku, bits, row.revision + (1 if bits else 0), row.remote_id, row.family, bool(row.withdraws),
+        row.open_batch is not None, more and more.listing_content, price, row.stock_content if bits & 4 else None,
+        row.stock_acked_quantity if bytes(row.stock_acked) != UNKNOWN else None,
     )  # fmt: skip
 
 

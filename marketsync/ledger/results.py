@@ -10,7 +10,7 @@ from marketsync.adapter.content import Aspect, PushResult, Result
 from marketsync.domain.content import ABSENT, UNKNOWN
 from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
 from marketsync.ledger.outbox import BITS, aspects_of, refresh
-from marketsync.ledger.sql import among, dig, document, listed
+from marketsync.ledger.sql import among, dig, document, listed, many
 
 Counts = dict[tuple[Aspect, Result], int]
 
@@ -91,11 +91,11 @@ def _remote_ids(
     for (offer_id, _), said in told.items():
         if said.channel_id is not None and said.channel_id != known[offer_id] and said.result is not Result.REJECTED:
             new[offer_id] = said.channel_id
-    if new:
-        conn.execute(
-            text("UPDATE offer SET remote_id = :remote WHERE id = :id"),
-            [{"id": offer_id, "remote": remote} for offer_id, remote in sorted(new.items())],
-        )
+    many(
+        conn,
+        "UPDATE offer SET remote_id = :remote WHERE id = :id",
+        [{"id": offer_id, "remote": remote} for offer_id, remote in sorted(new.items())],
+    )
 
 
 def _apply(
@@ -203,7 +203,7 @@ def _later(
         pause = max(asked, request.retry_in[min(attempts, max(request.retry_in))])
         lost_create = row.remote_id is None and (said is None or said.result is Result.UNKNOWN)
         dues.append({"id": row.offer_id, "due": request.now + max(pause, request.create_again_in * lost_create)})
-    conn.execute(text(f"UPDATE offer SET {aspect}_due = :due WHERE id = :id"), dues)
+    many(conn, f"UPDATE offer SET {aspect}_due = :due WHERE id = :id", dues)
 
 
 def _refused(
@@ -247,14 +247,14 @@ def _note(conn: Connection, request: ResultsRequest, told: Mapping[tuple[int, As
     for (offer_id, aspect), said in told.items():
         if said.result is not Result.APPLIED or said.code:
             notes.setdefault(offer_id, {})[aspect.value] = [said.result.value, said.code, said.message[:500]]
-    if notes:
-        conn.execute(
-            text("UPDATE push_item SET results = :results WHERE batch_id = :batch AND offer_id = :offer"),
-            [
-                {"batch": request.batch_id, "offer": offer_id, "results": document(conn, note)}
-                for offer_id, note in sorted(notes.items())
-            ],
-        )
+    many(
+        conn,
+        "UPDATE push_item SET results = :results WHERE batch_id = :batch AND offer_id = :offer",
+        [
+            {"batch": request.batch_id, "offer": offer_id, "results": document(conn, note)}
+            for offer_id, note in sorted(notes.items())
+        ],
+    )
 
 
 def _close(conn: Connection, request: ResultsRequest, resolved: Mapping[int, list[int]]) -> None:

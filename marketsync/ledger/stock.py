@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from marketsync.domain.ownership import FallsAt, LocationPolicy, Owner
-from marketsync.ledger.sql import alone, among, listed
+from marketsync.ledger.sql import alone, among, listed, many
 from marketsync.ledger.types import micros, moment
 
 Pair = tuple[str, str]  # SKU, location
@@ -50,15 +50,15 @@ class _Pieces:
     figure: int | None = None  # new figure_at
 
 
-_INSERT_LEVEL = text(
+_INSERT_LEVEL = (
     "INSERT INTO stock_level (sku, location, on_hand, reserved) VALUES (:sku, :location, 0, 0)"
     " ON CONFLICT (sku, location) DO NOTHING"
 )
-_INSERT_MOVEMENT = text(
+_INSERT_MOVEMENT = (
     "INSERT INTO stock_movement (sku, location, delta, kind, reference, at)"
     " VALUES (:sku, :location, :delta, :kind, :reference, :at)"
 )
-_UPDATE_LEVEL = text(
+_UPDATE_LEVEL = (
     "UPDATE stock_level SET on_hand = on_hand + :moved, reserved = reserved + :held,"
     " figure_at = COALESCE(:figure, figure_at) WHERE sku = :sku AND location = :location"
 )
@@ -105,7 +105,7 @@ class Levels:
         skus = [sku for sku, _ in wanted]
         known = {(row.sku, row.location) for row in _select(conn, skus, lock=False)} if wanted else set()
         if missing := [pair for pair in wanted if pair not in known]:
-            conn.execute(_INSERT_LEVEL, [{"sku": sku, "location": location} for sku, location in missing])
+            many(conn, _INSERT_LEVEL, [{"sku": sku, "location": location} for sku, location in missing])
         rows = _select(conn, skus, lock=True) if wanted else ()
         self._pieces = {(row.sku, row.location): _Pieces(row.on_hand, row.reserved, row.figure_at) for row in rows}
         self._movements: dict[str, Movement] = {}
@@ -145,8 +145,12 @@ class Levels:
         for movement in booked:
             moved[movement.sku, movement.location] += movement.delta
         if booked:
-            rows = [{name: getattr(m, name) for name in Movement.__slots__} | {"at": micros(m.at)} for m in booked]
-            self._conn.execute(_INSERT_MOVEMENT, rows)
+            rows = [
+                {"sku": m.sku, "location": m.location, "delta": m.delta, "kind": m.kind, "reference": m.reference,
+                 "at": micros(m.at)}
+                for m in booked
+            ]  # fmt: skip
+            many(self._conn, _INSERT_MOVEMENT, rows)
         changed = [
             {
                 "sku": sku,
@@ -158,8 +162,7 @@ class Levels:
             for (sku, location), level in sorted(self._pieces.items())
             if level.held or level.figure is not None or moved[sku, location]
         ]
-        if changed:
-            self._conn.execute(_UPDATE_LEVEL, changed)
+        many(self._conn, _UPDATE_LEVEL, changed)
         return {row["sku"] for row in changed if row["moved"] != row["held"]}
 
     def _new_movements(self) -> list[Movement]:

@@ -104,7 +104,8 @@ def derive_items(
         if not names:
             continue
         loaded = _with_components(conn, rules, names, by_sku, order)
-        common.load(c.sku for name in names for c in rules.listing_map.components(name))
+        if len(rules.listing_map):
+            common.load(c.sku for name in names for c in rules.listing_map.components(name))
         desk = _Desk(
             rules,
             loaded,
@@ -144,7 +145,8 @@ def derive_stock(
         desk = _Desk(rules, {}, common, stored, overrides, now)
         for name, offer in stored.items():
             if offer.left_at is None and offer.stock != ABSENT:
-                _stock(desk, offer, *_pieces(desk, name))
+                components = rules.listing_map.components(name)
+                _stock(desk, offer, components, *_pieces(desk, components))
         desired.write(conn, rules.channel_id, rules.managed, desk.changes, rules.dues_now(now), micros(now))
         if desk.changes.stock:
             changed.add(rules.name)
@@ -167,7 +169,7 @@ def _offer(desk: _Desk, name: str) -> None:
     rules, stored = desk.rules, desk.stored.get(name)
     components = rules.listing_map.components(name)
     item = _item_of(desk, name, components)
-    pieces, basis = _pieces(desk, name)
+    pieces, basis = _pieces(desk, components)
     fixed = desk.overrides.get(name, {})
     if item is None or fixed.get("sell") == "no" or rules.excluded(item, pieces) is not None:
         if stored is not None:
@@ -183,13 +185,13 @@ def _offer(desk: _Desk, name: str) -> None:
     desk.problems += [IssueRow(f"channel:{rules.name}", "listing_problem", text, name) for text in problems[:1]]
     if not problems and not isinstance(price, str):
         desk.fine.append(name)
-    costs = None if isinstance(price, str) else _wanted_price(rules, price, desk.now)
+    costs = None if isinstance(price, str) else rules.wanted_price(price, desk.now)
     if stored is not None:
         _compare(desk, stored, item, shows, costs)
-        _stock(desk, stored, pieces, basis)
+        _stock(desk, stored, components, pieces, basis)
         return
     assert costs is not None
-    quantity, shelf = _quantity(desk, name, pieces)
+    quantity, shelf = _quantity(desk, name, components, pieces)
     offer = NewOffer(name, item.sku, item.parent, rules.stock_key(name), shows, costs, shelf, quantity, basis)
     desk.changes.new.append(offer)
 
@@ -206,12 +208,6 @@ def _listing(desk: _Desk, item: Item, fixed: Mapping[str, str]) -> tuple[Wanted,
         if own:
             known[key] = made
     return made
-
-
-def _wanted_price(rules: ChannelRules, price: Price, now: datetime) -> Wanted:
-    """A channel that knows no scheduled sales gets what is right now; the item is derived again when that changes."""
-    shown_now = price if rules.spec.schedules_sales else price.at(now)
-    return wanted(to_document(shown_now), rules.versions[Aspect.PRICE])
 
 
 def _compare(desk: _Desk, stored: StoredOffer, item: Item, shows: Wanted, costs: Wanted | None) -> None:
@@ -237,25 +233,22 @@ def _leave(desk: _Desk, stored: StoredOffer) -> None:
         desk.changes.stock.append((stored.id, zero, 0, 0))
 
 
-def _stock(desk: _Desk, stored: StoredOffer, pieces: int, basis: int) -> None:
-    quantity, shelf = _quantity(desk, stored.sku, pieces)
+def _stock(desk: _Desk, stored: StoredOffer, components: Components, pieces: int, basis: int) -> None:
+    quantity, shelf = _quantity(desk, stored.sku, components, pieces)
     if stored.stock != shelf.hash:
         desk.changes.stock.append((stored.id, shelf, quantity, max(basis, stored.stock_basis)))
     elif basis > stored.stock_basis:
         desk.changes.basis.append((stored.id, basis))
 
 
-def _quantity(desk: _Desk, name: str, pieces: int) -> tuple[int, Wanted]:
+def _quantity(desk: _Desk, name: str, components: Components, pieces: int) -> tuple[int, Wanted]:
     """How many pieces the channel shows, and that as content."""
     rules = desk.rules
     quantity = shown(pieces, rules.stock, rules.spec.stock_bounds)
-    fixed = desk.overrides.get(name, {}).get("stock")
+    fixed = desk.overrides[name].get("stock") if name in desk.overrides else None
     if fixed is not None:
         quantity = min(int(fixed), pieces)
-    if not rules.spec.stock_by_location:
-        return quantity, rules.wanted_stock(quantity)
-    components = rules.listing_map.components(name)
-    if len(components) != 1:
+    if not rules.spec.stock_by_location or len(components) != 1:
         return quantity, rules.wanted_stock(quantity)
     at, packed = desk.common.pieces.get(components[0].sku, NOTHING), components[0].quantity
     on_hand = {location: there // packed for location, there in at.on_hand.items()}
@@ -264,11 +257,11 @@ def _quantity(desk: _Desk, name: str, pieces: int) -> tuple[int, Wanted]:
     return quantity, wanted(to_document(Stock(quantity=quantity, locations=parts)), rules.versions[Aspect.STOCK])
 
 
-def _pieces(desk: _Desk, name: str) -> tuple[int, int]:
+def _pieces(desk: _Desk, components: Components) -> tuple[int, int]:
     """How many of an offer can be sold, and the newest knowledge that rests on (µs)."""
-    rules, basis, free = desk.rules, 0, []
-    for component in rules.listing_map.components(name):
-        at = desk.common.pieces.get(component.sku, NOTHING)
+    rules, basis, free, known = desk.rules, 0, [], desk.common.pieces
+    for component in components:
+        at = known.get(component.sku, NOTHING)
         free.append((available(at.on_hand, at.reserved, rules.stock), component.quantity))
         for location, told in at.told.items():
             if told > basis and rules.sells_from(location):

@@ -13,6 +13,7 @@ from marketsync.adapter.content import Aspect, Price
 from marketsync.adapter.spec import AdapterSpec
 from marketsync.config.models import Channel, Config
 from marketsync.domain.assortment import compile_assortment
+from marketsync.domain.content import to_document
 from marketsync.domain.item import Item
 from marketsync.domain.listing import compile_listing_document
 from marketsync.domain.listing_map import Component, ListingMap
@@ -21,6 +22,8 @@ from marketsync.ledger.channels import ChannelRow
 from marketsync.ledger.desired import Wanted, wanted
 from marketsync.ledger.outbox import BITS, ZERO_DOOR
 from marketsync.ledger.types import micros
+
+KEPT = 10_000  # packed prices and quantities of a channel
 
 
 class ChannelRules:
@@ -58,6 +61,7 @@ class ChannelRules:
         self._zone: ZoneInfo = config.time_zone
         self._sent: dict[Aspect, datetime] = {}
         self._stocks: dict[int, Wanted] = {}
+        self._plain_prices: dict[tuple[int, str, bool], Wanted] = {}
         self._locations = frozenset(channel.stock.locations)
 
     def prices(self, now: datetime) -> Callable[[Item], Price | str]:
@@ -98,8 +102,24 @@ class ChannelRules:
         known = self._stocks.get(quantity)
         if known is None:
             known = wanted({"quantity": quantity}, self.versions[Aspect.STOCK])
-            if len(self._stocks) < 10_000:
+            if len(self._stocks) < KEPT:
                 self._stocks[quantity] = known
+        return known
+
+    def wanted_price(self, price: Price, now: datetime) -> Wanted:
+        """A price as content; plain ones repeat over a catalogue and are kept.
+
+        A channel that knows no scheduled sales gets what is right now; the item is derived again when that changes.
+        """
+        shows = price if self.spec.schedules_sales else price.at(now)
+        if shows.sale is not None or shows.reference is not None:
+            return wanted(to_document(shows), self.versions[Aspect.PRICE])
+        key = (shows.amount.minor, shows.amount.currency, shows.gross)
+        known = self._plain_prices.get(key)
+        if known is None:
+            known = wanted(to_document(shows), self.versions[Aspect.PRICE])
+            if len(self._plain_prices) < KEPT:
+                self._plain_prices[key] = known
         return known
 
     def sent(self, aspect: Aspect, now: datetime) -> None:
