@@ -103,7 +103,7 @@ _CHECKS: dict[str, tuple[str, str]] = {
         """
         SELECT o.channel_order_id, d.sink, d.delivered, d.revision, o.revision FROM delivery d
         JOIN sales_order o ON o.id = d.order_id
-        WHERE d.revision > o.revision OR d.delivered > d.revision
+        WHERE d.revision <> o.revision OR d.delivered > d.revision
             OR (d.state = 'delivered') <> (d.delivered = d.revision) OR (d.state = 'delivered') <> (d.next_attempt IS NULL)
         ORDER BY o.id, d.sink""",
         "order {0} for {1}: revision {2} delivered, {3} to deliver, {4} stored; its state and times do not fit these",
