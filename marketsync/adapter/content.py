@@ -68,7 +68,11 @@ class Stock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferOp:
-    """One SKU to be made right: its whole absolute content, of which ``changed`` names the aspects to write.
+    """One SKU to be made right: absolute content, of which ``changed`` names the aspects to write.
+
+    Beside a listing stands the price that the channel last confirmed, for a write that replaces the whole offer; None
+    where nobody can know. ``stock`` is there only where it is to be written: the channel sells of it, so an old figure
+    sent along might raise it. Who has to send one reads what stands there, or compares and sets.
 
     Members of a variant family share ``family``; where the spec groups variants, a batch that writes listings holds
     every member of a family (those with an empty ``changed`` are there for context and get no result). ``withdraw``

@@ -28,7 +28,7 @@ from marketsync.domain.content import listing_from, price_from, stock_from
 from marketsync.ledger import claims, offers, results, tasks
 from marketsync.ledger.claims import Claim, ClaimedOp, ClaimRequest, Door
 from marketsync.ledger.gateway import Rank
-from marketsync.ledger.outbox import BITS, Lane, aspects_of
+from marketsync.ledger.outbox import Lane, aspects_of
 from marketsync.ledger.types import micros
 from marketsync.sync.doors import doors
 from marketsync.sync.live import House, LiveChannel, pull_max_age
@@ -278,7 +278,7 @@ def _op(op: ClaimedOp) -> OfferOp:
         withdraw=op.withdraw,
         listing=listing_from(op.listing) if whole and op.listing else None,
         price=price_from(op.price) if whole and op.price else None,
-        stock=stock_from(op.stock) if whole and op.stock and (op.bits & BITS[Aspect.STOCK] or not op.bits) else None,
+        stock=stock_from(op.stock) if whole and op.stock else None,
         seen_stock=op.acked_stock,
     )
 

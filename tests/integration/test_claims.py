@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from marketsync.adapter.content import Aspect
 from marketsync.adapter.spec import Operation
+from marketsync.domain.content import UNKNOWN
 from marketsync.ledger import outbox, tables
 from marketsync.ledger.claims import Claim, ClaimRequest, Door, claim
 from marketsync.ledger.outbox import Lane
@@ -47,3 +48,37 @@ def test_every_member_of_a_family_whose_listing_is_written_brings_its_own(ledger
     assert {"S": (1, "The S"), "M": (2, "The M"), "L": (0, "The L"), "MUG": (2, None)} == {
         op.sku: (op.bits, op.listing and op.listing["title"]) for op in found.ops
     }
+
+
+HELD = {"held": 2, "price_desired": B, "price_content": {"amount": {"minor": 99, "currency": "EUR"}, "gross": True}}
+CONFIRMED = {"amount": {"minor": 1999, "currency": "EUR"}, "gross": True}
+
+
+def test_an_op_brings_nothing_that_it_may_not_write(ledger_url):
+    """A write that replaces the whole offer sends the price that the channel confirmed, never one that is held, and
+    no stock: by now the channel may have sold of what it confirmed.
+    """
+    found = claimed(
+        ledger_url,
+        offer(1, 1, "TEXT", listing_desired=B, price_acked_content=CONFIRMED, **HELD),
+        offer(2, 1, "LOST", listing_desired=B, price_acked_content=CONFIRMED, **{**HELD, "price_acked": UNKNOWN}),
+        offer(3, 1, "STOCK", stock_desired=B, stock_quantity=3, stock_content={"quantity": 3}),
+        offer(4, 1, "PRICE", price_desired=B, price_acked_content={}),
+    )
+    assert {
+        "TEXT": (1, CONFIRMED, None),
+        "LOST": (1, None, None),
+        "STOCK": (4, None, {"quantity": 3}),
+        "PRICE": (2, CONFIRMED, None),
+    } == {op.sku: (op.bits, op.price, op.stock) for op in found.ops}
+
+
+def test_what_is_there_to_complete_a_family_brings_neither_a_held_price_nor_stock(ledger_url):
+    found = claimed(
+        ledger_url,
+        offer(1, 1, "S", family="shirt", listing_desired=B),
+        offer(2, 1, "M", family="shirt", price_acked_content=CONFIRMED, **HELD),
+        groups_variants=True,
+    )
+    (member,) = [op for op in found.ops if op.sku == "M"]
+    assert (0, CONFIRMED, None) == (member.bits, member.price, member.stock)
