@@ -58,6 +58,10 @@ class Retryable(AdapterError):
         self.retry_after = retry_after
 
 
+# Codes under which the connection says that the request never left: no connection, our own limits, an open breaker.
+NOT_SENT = frozenset({"not_sent", "limit", "breaker_open"})
+
+
 class RateLimited(Retryable):
     """The bucket waits, for all workers. Not a breaker failure."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from marketsync.adapter.content import Aspect, PushResult, Result
+from marketsync.adapter.errors import NOT_SENT
 from marketsync.domain.content import ABSENT, UNKNOWN
 from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
 from marketsync.ledger.outbox import BITS, aspects_of, refresh
@@ -118,7 +119,11 @@ def _apply(
         _restore(conn, request.batch_id, aspect, inside, f"{aspect}_parked = pi.{aspect}_hash")
         _refused(conn, request, aspect, inside, told)
     elif result is Result.RETRY:
-        _restore(conn, request.batch_id, aspect, inside, f"{aspect}_attempts = {aspect}_attempts + 1")
+        for stayed in (True, False):  # what never left the house was no attempt
+            some = [row for row in inside if (told[row.offer_id, aspect].code in NOT_SENT) is stayed]
+            if some:
+                tried = "" if stayed else " + 1"
+                _restore(conn, request.batch_id, aspect, some, f"{aspect}_attempts = {aspect}_attempts{tried}")
         _later(conn, request, aspect, inside, told)
     elif result is Result.UNKNOWN:
         forget = ", stock_acked_quantity = NULL" if aspect is Aspect.STOCK else ""
@@ -197,8 +202,8 @@ def _later(
     """Due again after a pause: what the channel asked for, else longer with every attempt."""
     dues = []
     for row in rows:
-        attempts = getattr(row, f"{aspect}_attempts")
         said = told.get((row.offer_id, aspect))
+        attempts = 0 if said and said.code in NOT_SENT else getattr(row, f"{aspect}_attempts")
         asked = int(said.retry_after.total_seconds() * 1e6) if said and said.retry_after else 0
         pause = max(asked, request.retry_in[min(attempts, max(request.retry_in))])
         lost_create = row.remote_id is None and (said is None or said.result is Result.UNKNOWN)
