@@ -21,5 +21,5 @@ def demo(
     from marketsync.demo.play import play  # noqa: PLC0415
     from marketsync.telemetry import logs  # noqa: PLC0415
 
-    logs.set_up(form=session.log_format, level="info" if session.verbose else "error")
+    logs.set_up(form=session.log_format, level="info" if session.verbose else "error", traces=session.verbose)
     raise typer.Exit(asyncio.run(play(seconds, keep, session.json, console())))

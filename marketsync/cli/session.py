@@ -78,7 +78,7 @@ class Session:
     def _log(self) -> None:
         from marketsync.telemetry import logs  # noqa: PLC0415
 
-        logs.set_up(form=self.log_format, level="info" if self.verbose else "error")
+        logs.set_up(form=self.log_format, level="info" if self.verbose else "error", traces=self.verbose)
 
     # ------------------------------------------------------------------ ledger
 

@@ -27,7 +27,7 @@ def run() -> None:
     session.whole_config()  # told plainly, before anything logs
     from marketsync.daemon.run import run_daemon  # noqa: PLC0415
 
-    raise typer.Exit(asyncio.run(run_daemon(session.path, log_format=session.log_format)))
+    raise typer.Exit(asyncio.run(run_daemon(session.path, log_format=session.log_format, traces=session.verbose)))
 
 
 def sync(

@@ -319,8 +319,8 @@ class _signals:  # noqa: N801 (a context manager that reads as a word)
                 loop.remove_signal_handler(number)
 
 
-async def run_daemon(config_path: Path, *, log_format: str | None = None) -> int:
+async def run_daemon(config_path: Path, *, log_format: str | None = None, traces: bool = False) -> int:
     """Run the daemon until a signal stops it. Raises ConfigError and LedgerError where it cannot start."""
-    logs.set_up(form=log_format or "auto")
+    logs.set_up(form=log_format or "auto", traces=traces)
     await Daemon(config_path).run()
     return 0

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from contextlib import AbstractContextManager
 from typing import Any, Final, TextIO
 
@@ -19,12 +20,18 @@ QUIET: Final = ("alembic", "apscheduler", "asyncio", "httpcore", "httpx", "sqlal
 
 
 def set_up(
-    *, form: str = "auto", level: str = "info", stream: TextIO | None = None, redact: Redactor = redactor
+    *,
+    form: str = "auto",
+    level: str = "info",
+    traces: bool = False,
+    stream: TextIO | None = None,
+    redact: Redactor = redactor,
 ) -> None:
     """Send every log line of this process, structlog's and the standard library's, to ``stream`` (standard error).
 
     ``form``: one of ``FORMATS``; "auto" is text on a terminal and JSON elsewhere. ``level``: one of ``LEVELS``.
-    Times are UTC. May be called again; the last call counts.
+    ``traces``: an exception is told with its traceback, else in one line with its place. Times are UTC. May be called
+    again; the last call counts.
     """
     stream = stream or sys.stderr
     threshold = getattr(logging, level.upper())
@@ -34,7 +41,7 @@ def set_up(
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
+        structlog.processors.format_exc_info if traces else _exception,
     ]
     line: list[Processor] = [redact.event, _text(stream) if readable else _json]
     structlog.configure(
@@ -62,6 +69,17 @@ def running(*, task: str, run: str, channel: str = "") -> AbstractContextManager
     """Every line logged inside says which task run, and which channel, it is about. Follows ``await`` and new tasks."""
     fields = {"task": task, "run": run} | ({"channel": channel} if channel else {})
     return structlog.contextvars.bound_contextvars(**fields)
+
+
+def _exception(_logger: Any, _method: str, event: Any) -> Any:
+    """An exception as what it is and where it was raised: nobody on call reads forty lines of frames."""
+    told = event.pop("exc_info", None)
+    error = told if isinstance(told, BaseException) else told[1] if isinstance(told, tuple) else sys.exc_info()[1]
+    if told and error is not None:
+        event["error"] = f"{type(error).__name__}: {error}"
+        if frames := traceback.extract_tb(error.__traceback__):
+            event["at"] = f"{frames[-1].filename}:{frames[-1].lineno}"
+    return event
 
 
 def _json(_logger: Any, _method: str, event: Any) -> str:

@@ -297,3 +297,18 @@ def test_every_format_is_accepted():
         with logging_to(out, form=form) as log:
             log.info("here")
         assert "here" in out.getvalue()
+
+
+@pytest.mark.parametrize(("traces", "lines_of_frames"), [(False, 0), (True, 1)])
+def test_an_exception_is_one_sentence_with_its_place_unless_traces_are_asked_for(traces, lines_of_frames):
+    out = io.StringIO()
+    with logging_to(out, form="json", traces=traces) as log:
+        try:
+            raise RuntimeError("no such thing")
+        except RuntimeError:
+            log.exception("failed", task="push")
+    (line,) = lines(out)
+    assert lines_of_frames == str(line).count("Traceback")
+    if not traces:
+        assert ("failed", "RuntimeError: no such thing") == (line["event"], line["error"])
+        assert line["at"].startswith(__file__ + ":")
