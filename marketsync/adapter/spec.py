@@ -58,7 +58,8 @@ class Operation:
     """One call of the channel's API. ``aspects`` non-empty: a door for pushes, ``batch`` offers at a time.
 
     Of several doors for an aspect the engine takes the one with the largest ``worth_from`` (due offers) that the
-    backlog reaches. ``urgent`` doors carry stock zero at once, whatever else is open for the offer.
+    backlog reaches. ``urgent`` doors carry stock zero at once, whatever else is open for the offer; they come first
+    as long as the zeros do not reach the ``worth_from`` of another door.
     """
 
     name: str

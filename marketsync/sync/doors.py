@@ -25,19 +25,31 @@ def doors(spec: AdapterSpec, backlog: Mapping[Lane, int]) -> list[Door]:
     found: list[tuple[Lane, Operation, str]] = [
         (Lane.ZERO, operation, "withdraw") for operation in spec.operations if operation.withdraws
     ]
-    found += [
-        (Lane.ZERO, operation, "any")
-        for operation in spec.operations
-        if operation.urgent and Aspect.STOCK in operation.aspects
-    ]
+    found += _zero_doors(spec, backlog.get(Lane.ZERO, 0))
     for lane, aspect in _CARRIED.items():
         carriers = [op for op in spec.operations if aspect in op.aspects and not op.withdraws]
         if lane is Lane.LISTING:
             found += _listing_doors(carriers, backlog.get(lane, 0))
         elif carriers:
-            settled = [op for op in carriers if not op.creates] or carriers
-            found.append((lane, _best(settled, backlog.get(lane, 0)), "any"))
+            found.append((lane, _best(_settled(carriers), backlog.get(lane, 0)), "any"))
     return _joined(found)
+
+
+def _zero_doors(spec: AdapterSpec, backlog: int) -> list[tuple[Lane, Operation, str]]:
+    """Zeros go through the urgent doors at once, unless there are so many that a door made for backlogs is sooner
+    done: then it goes first, and the urgent ones take what it leaves or cannot take now.
+    """
+    carriers = [op for op in spec.operations if Aspect.STOCK in op.aspects and not op.withdraws]
+    chosen = [op for op in carriers if op.urgent]
+    best = _best(_settled(carriers), backlog) if carriers else None
+    if best is not None and best.worth_from:
+        chosen = [best, *chosen]
+    return [(Lane.ZERO, operation, "any") for operation in chosen]
+
+
+def _settled(carriers: list[Operation]) -> list[Operation]:
+    """The doors for what is on the channel already, where there are such."""
+    return [op for op in carriers if not op.creates] or carriers
 
 
 def _listing_doors(carriers: list[Operation], backlog: int) -> list[tuple[Lane, Operation, str]]:
