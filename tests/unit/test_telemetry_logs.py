@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,8 +135,9 @@ def test_a_second_set_up_replaces_the_first_for_loggers_that_exist_already():
     assert ["two", "three"] == [line["event"] for line in lines(second)]
 
 
+# Plain words are left out: the line has some of its own ("timestamp"), and no secret is one.
 secrets = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=8, max_size=40).filter(
-    lambda text: len(set(text)) > 4 and REDACTED not in text and text not in REDACTED
+    lambda text: len(set(text)) > 4 and REDACTED not in text and not re.fullmatch(r"[A-Za-z_./\[\]-]*", text)
 )
 
 
