@@ -75,6 +75,7 @@ class Operation:
     cost: float = 1.0
     timeout: timedelta = timedelta(seconds=30)
     undoable: bool = True
+    token_prefix: str | None = None  # what stands before the access token; None: the prefix of the spec's OAuth2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +98,26 @@ class SignedAuth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OAuth2:
-    """Client credentials, or a refresh token where ``refresh_token`` is set. Kept encrypted, refreshed once.
+class Consent:
+    """How a seller allows marketsync to act for the account; ``marketsync channels login`` walks through it.
 
-    ``basic``: client id and secret travel as HTTP Basic, else in the form. ``header`` and ``prefix`` say how the
-    access token is presented.
+    ``url`` is the page to open, whole but for the parameter ``state``. From there the seller is sent to an address that
+    holds a code, and the code is exchanged at the token URL (RFC 6749, 4.1). Without ``url`` the marketplace shows
+    the refresh token itself, and the seller pastes it.
+    """
+
+    url: str = ""
+    redirect_uri: str = ""  # as it was registered; it goes with the exchange
+    code: str = "code"  # the parameter of that address that holds the code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuth2:
+    """Client credentials; or a seller's refresh token, where ``refresh_token`` or ``consent`` is set.
+
+    Tokens are kept encrypted in the ledger and refreshed once for all. A refresh token that a login stored there counts
+    until ``refresh_token`` changes. ``basic``: client id and secret travel as HTTP Basic, else in the form. ``header``
+    and ``prefix`` say how the access token is presented.
     """
 
     token_url: str
@@ -114,6 +130,7 @@ class OAuth2:
     prefix: str = "Bearer "
     extra: Mapping[str, str] = field(default_factory=dict)
     refresh_expires: datetime | None = None
+    consent: Consent | None = None
 
 
 Auth = NoAuth | HeaderAuth | SignedAuth | OAuth2
@@ -143,6 +160,7 @@ class SaleLowers(IntEnum):
     NEVER = 0
     AT_PLACING = 1
     AT_PAYMENT = 2
+    AT_EITHER = 3  # at one of both, as the order's way of paying wants it; nobody tells which
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +178,7 @@ class AdapterSpec:
     buckets: Callable[[Any], tuple[Bucket, ...]]  # (settings)
     mapping_version: Mapping[Aspect, int]  # raised when the adapter writes the same content differently
     observable: Mapping[Aspect, frozenset[str]]  # the fields that reading back can see
+    login: Callable[[Any], tuple[str, ...]] = lambda _settings: ()  # where to click for credentials, step by step
     storefront: Callable[[Any], str] = lambda _settings: ""  # which storefront of the account these settings name
     api_versions: Mapping[str, str] = field(default_factory=dict)  # version -> until when
     groups_variants: bool = False

@@ -138,8 +138,9 @@ def _moved_by_channel(order: Touched) -> list[StoredLine]:
     before = {} if order.before is None else {line.line_id: line for line in order.before.lines}
     if order.before is None and order.before_adoption and not any(map(open_quantity, order.after.lines)):
         return []  # sold and settled long ago
-    counts = lowers is SaleLowers.AT_PLACING or order.after.payment is Payment.PAID
-    paid_now = counts and lowers is SaleLowers.AT_PAYMENT and _payment(order.before) is not Payment.PAID
+    paid = order.after.payment is Payment.PAID
+    counts = lowers is not SaleLowers.AT_PAYMENT or paid
+    paid_now = paid and lowers is not SaleLowers.AT_PLACING and _payment(order.before) is not Payment.PAID
     moved = []
     for line in order.after.lines:
         old = before.get(line.line_id)

@@ -33,7 +33,7 @@ class Verdict:
 
 
 _BLOCKED: tuple[tuple[type[ChannelBlocked], str, str], ...] = (
-    (ConsentExpired, "consent_expired", "log in to the marketplace again, then `marketsync resume`"),
+    (ConsentExpired, "consent_expired", "`marketsync channels login NAME` asks for a new one and resumes the channel"),
     (AuthRefused, "auth_refused", "check the credentials of the account, then `marketsync resume`"),
     (AccountSuspended, "account_suspended", "settle it with the marketplace, then `marketsync resume`"),
 )

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from marketsync.adapter.clock import Clock
 from marketsync.adapter.errors import AuthRefused, ConsentExpired, RateLimited, Unavailable, UnexpectedReply
-from marketsync.adapter.spec import Auth, HeaderAuth, NoAuth, OAuth2, SignedAuth
+from marketsync.adapter.spec import Auth, Consent, HeaderAuth, NoAuth, OAuth2, SignedAuth
 from marketsync.transport.redact import redact
 from marketsync.transport.status import retry_after
 from marketsync.transport.wire import Answer, NoReply, NotSent, Unsendable, Wire
@@ -63,8 +63,13 @@ class Authenticator:
         self._unsaved: tuple[StoredToken, int] | None = None
         self._renewal: asyncio.Task[StoredToken] | None = None
 
-    async def headers(self, method: str, url: str, body: bytes, wire: Wire) -> Mapping[str, str]:
-        """The headers that authenticate one request. Raises what ``renew`` raises where a token has to be fetched."""
+    async def headers(
+        self, method: str, url: str, body: bytes, wire: Wire, prefix: str | None = None
+    ) -> Mapping[str, str]:
+        """The headers that authenticate one request; ``prefix`` stands before a token in place of the usual one.
+
+        Raises what ``renew`` raises where a token has to be fetched.
+        """
         match self._auth:
             case NoAuth():
                 return {}
@@ -76,7 +81,7 @@ class Authenticator:
                 token = self._token
                 if token is None or not self._fresh(token):
                     token = await self._renewed(self._auth, wire, refused="")
-                return {self._auth.header: self._auth.prefix + token.access}
+                return {self._auth.header: (self._auth.prefix if prefix is None else prefix) + token.access}
 
     async def renew(self, refused: Mapping[str, str], wire: Wire) -> bool:
         """The channel refused a request with these headers: get a new token. False where there is none to get.
@@ -86,10 +91,39 @@ class Authenticator:
         """
         if not isinstance(self._auth, OAuth2):
             return False
-        access = refused.get(self._auth.header, "").removeprefix(self._auth.prefix)
+        access = refused.get(self._auth.header, "").rpartition(" ")[2]  # whatever prefix it had: a token has no spaces
         if self._token is None or self._token.access == access:
             await self._renewed(self._auth, wire, refused=access)
         return True
+
+    @property
+    def consent(self) -> Consent | None:
+        """The consent of a seller that these credentials need."""
+        return self._auth.consent if isinstance(self._auth, OAuth2) else None
+
+    async def log_in(self, wire: Wire, *, code: str = "", refresh: str = "") -> datetime | None:
+        """Exchange the code of a consent, or use a refresh token, and store what comes of it for every process.
+
+        Returns when the consent ends (aware UTC), None where nobody tells. Raises what ``renew`` raises.
+        """
+        auth = self._auth
+        assert isinstance(auth, OAuth2), "without a consent there is nothing to exchange"
+        form = _code_form(auth, code) if code else _refresh_form(auth, refresh)
+        answer = await self._ask(auth, wire, form)
+        if _refused_grant(answer):
+            what = "code: it works once, and for a few minutes" if code else "refresh token"
+            evidence = redact(answer.content, [*self.secrets(), code, refresh])
+            message = f"the marketplace does not take this {what}. Begin again"
+            raise ConsentExpired(message, code="invalid_grant", evidence=evidence)
+        while True:
+            stored = await self._load(auth)
+            version = stored.version if stored else 0
+            token = self._read(auth, answer, refresh, None, version + 1)
+            if not token.refresh:
+                raise UnexpectedReply(f"the token endpoint of {self._account} answered without a refresh token")
+            if await self._store.save(self._account, token, version):
+                self._use(token)
+                return token.refresh_expires
 
     def expires_in(self) -> dict[str, float]:
         """Seconds until the access token and the consent behind it ("refresh") end, as far as they are known."""
@@ -136,7 +170,9 @@ class Authenticator:
                 return self._use(stored)  # another process was here first, or this one has just started
             version = stored.version if stored else 0
             refresh = (stored.refresh if stored else "") or auth.refresh_token
-            answer = await self._ask(auth, wire, refresh)
+            if auth.consent is not None and not refresh:
+                raise ConsentExpired(f"{self._account} has no seller's consent yet: {_remedy(auth, self._account)}")
+            answer = await self._ask(auth, wire, _refresh_form(auth, refresh) if refresh else _client_form(auth))
             if refresh and _refused_grant(answer):
                 winner = await self._winner(auth, version, refused)
                 if winner is not None:
@@ -184,17 +220,13 @@ class Authenticator:
         early = self._early if token.access == self._known() else timedelta(0)
         return bool(token.access) and token.expires - self._clock.now() > early
 
-    async def _ask(self, auth: OAuth2, wire: Wire, refresh: str) -> Answer:
-        form = {"grant_type": "refresh_token", "refresh_token": refresh} if refresh else {}
-        form = form or {"grant_type": "client_credentials"}
+    async def _ask(self, auth: OAuth2, wire: Wire, form: dict[str, str]) -> Answer:
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        if auth.scope:
-            form["scope"] = auth.scope
         if auth.basic:
             pair = f"{auth.client_id}:{auth.client_secret}"  # unquoted: what the channels' own examples send
             headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
         else:
-            form |= {"client_id": auth.client_id, "client_secret": auth.client_secret}
+            form = form | {"client_id": auth.client_id, "client_secret": auth.client_secret}
         body = urlencode({**form, **auth.extra}).encode()
         try:
             answer = await wire.exchange("POST", auth.token_url, headers=headers, content=body, timeout=TIMEOUT)
@@ -216,13 +248,16 @@ class Authenticator:
         if not isinstance(access, str) or not access:
             raise UnexpectedReply(f"the token endpoint of {self._account} answered without an access token")
         rotated = fields.get("refresh_token")
-        kept = stored.refresh_expires if stored and stored.refresh == refresh else auth.refresh_expires
+        kept = stored.refresh_expires if stored and stored.refresh == refresh else None
+        if refresh == auth.refresh_token:
+            kept = auth.refresh_expires or kept
+        sellers = bool(auth.refresh_token) or auth.consent is not None
         life = _seconds(fields.get("refresh_token_expires_in") or fields.get("refresh_expires_in"))
         return StoredToken(
             access=access,
             expires=now + timedelta(seconds=_seconds(fields.get("expires_in")) or USUAL_LIFE),
-            refresh=rotated if isinstance(rotated, str) and rotated and auth.refresh_token else refresh,
-            refresh_expires=now + timedelta(seconds=life) if life and auth.refresh_token else kept,
+            refresh=rotated if isinstance(rotated, str) and rotated and sellers else refresh,
+            refresh_expires=now + timedelta(seconds=life) if life and sellers else kept,
             version=version,
             origin=_origin(auth),
         )
@@ -240,9 +275,10 @@ class Authenticator:
             message = f"the token endpoint of {self._account} answered {answer.status}"
             return Unavailable(message, retry_after=wait, code=code, evidence=evidence)
         if _refused_grant(answer) and refresh:
+            auth = self._auth
+            assert isinstance(auth, OAuth2)
             message = (
-                f"the seller's consent for {self._account} has expired or was withdrawn: log in at the marketplace, "
-                "allow marketsync again and put the new refresh token into the configuration"
+                f"the seller's consent for {self._account} has expired or was withdrawn: {_remedy(auth, self._account)}"
             )
             return ConsentExpired(message, code=code, evidence=evidence)
         message = (
@@ -250,6 +286,30 @@ class Authenticator:
             "compare them with those that the marketplace shows"
         )
         return AuthRefused(message, code=code, evidence=evidence)
+
+
+def _client_form(auth: OAuth2) -> dict[str, str]:
+    return {"grant_type": "client_credentials", **_scope(auth)}
+
+
+def _refresh_form(auth: OAuth2, refresh: str) -> dict[str, str]:
+    return {"grant_type": "refresh_token", "refresh_token": refresh, **_scope(auth)}
+
+
+def _code_form(auth: OAuth2, code: str) -> dict[str, str]:
+    """RFC 6749, 4.1.3: the scopes were agreed to with the consent."""
+    redirect = auth.consent.redirect_uri if auth.consent is not None else ""
+    return {"grant_type": "authorization_code", "code": code, **({"redirect_uri": redirect} if redirect else {})}
+
+
+def _scope(auth: OAuth2) -> dict[str, str]:
+    return {"scope": auth.scope} if auth.scope else {}
+
+
+def _remedy(auth: OAuth2, account: str) -> str:
+    if auth.consent is not None:
+        return f"run `marketsync channels login {account}`"
+    return "log in at the marketplace, allow marketsync again and put the new refresh token into the configuration"
 
 
 def _fields(answer: Answer) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
@@ -81,6 +81,10 @@ class HttpClient:
         self._holders: Counter[str] = Counter()  # who reserved one and is not through with its work, by operation
         self._refusals: Counter[str] = Counter()  # 429s in a row, by operation
         self._wire = Wire(connections=spec.connection_limit, transport=transport)
+
+    async def log_in(self, *, code: str = "", refresh: str = "") -> datetime | None:
+        """See ``Authenticator.log_in``."""
+        return await self.auth.log_in(self._wire, code=code, refresh=refresh)
 
     async def aclose(self) -> None:
         await self.auth.aclose()

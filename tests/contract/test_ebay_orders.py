@@ -263,9 +263,9 @@ def test_what_the_settings_leave_off_is_refused_with_the_way_round(market: Marke
     assert {operation for operation, _ in market.requests} == set()
 
 
-def test_a_post_order_api_that_wants_another_token_stops_nothing_else(clock: TurnedClock) -> None:
+def test_a_post_order_api_that_refuses_the_token_stops_nothing_else(clock: TurnedClock) -> None:
     """401 there would block the whole channel: it is a refusal of the command, and of the pull of returns alone."""
-    market = Market(Rules(iaf=True), clock)
+    market = Market(Rules(post_order=False), clock)
 
     async def test(session: Session) -> CommandResult:
         await session.put_on_sale(["iaf-1"])
@@ -276,8 +276,18 @@ def test_a_post_order_api_that_wants_another_token_stops_nothing_else(clock: Tur
         return result
 
     result = run(market, clock, test)
-    assert (result.result, result.code) == (Result.REJECTED, "401")
-    assert market.requests["token", 200] == 1
+    assert result.result is Result.REJECTED
+    assert "cancel in Seller Hub" in result.message
+
+
+def test_a_token_that_ends_is_renewed_for_the_post_order_api_too(clock: TurnedClock, market: Market) -> None:
+    async def test(session: Session) -> int:
+        await pull_returns(session)
+        market.gate.expire_tokens()
+        await pull_returns(session)
+        return market.requests["token", 200]
+
+    assert 2 == run(market, clock, test)
 
 
 # -------------------------------------------------------------------- signatures
@@ -370,7 +380,7 @@ def test_a_consent_that_was_withdrawn_blocks_with_what_to_do(market: Market, clo
         await session.adapter.check()
         market.gate.consent = False
         market.gate.expire_tokens()
-        with pytest.raises(ConsentExpired, match="allow marketsync again"):
+        with pytest.raises(ConsentExpired, match="marketsync channels login contract"):
             await session.adapter.check()
 
     run(market, clock, test)

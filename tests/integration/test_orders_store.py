@@ -275,6 +275,15 @@ def test_where_stock_falls_at_the_payment_the_channels_figure_is_forgotten_then(
     assert 3 == len(desk.forgotten)
 
 
+def test_where_nobody_tells_which_of_both_lowers_it_the_channels_figure_is_forgotten_at_each(desk):
+    desk.change("de", sale_lowers=SaleLowers.AT_EITHER)
+    first = order("1", line("A", 1), payment=Payment.PENDING)
+    desk.store(first)
+    assert 1 == len(desk.forgotten)
+    desk.store(later(first, payment=Payment.PAID))
+    assert 2 == len(desk.forgotten)
+
+
 # ------------------------------------------------------------------ adoption
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from marketsync.adapter.errors import AuthRefused, ConsentExpired, RateLimited, Unavailable, UnexpectedReply
-from marketsync.adapter.spec import HeaderAuth, NoAuth, OAuth2, SignedAuth
+from marketsync.adapter.spec import Consent, HeaderAuth, NoAuth, OAuth2, SignedAuth
 from marketsync.testing.clock import TurnedClock
 from marketsync.testing.stores import MemoryTokens
 from marketsync.transport.auth import Authenticator, StoredToken, _origin
@@ -339,7 +339,7 @@ def test_the_evidence_of_a_refusal_shows_no_secret():
     house = House(SELLER, TokenEndpoint(reply=reply))
     with pytest.raises(AuthRefused) as refused:
         asyncio.run(house.access(house.process()))
-    assert '{"error": "bad", "seen": "[cut] and [cut]"}' == refused.value.evidence
+    assert '{"error": "bad", "seen": "[redacted] and [redacted]"}' == refused.value.evidence
 
 
 @pytest.mark.parametrize("told", [None, "soon", -5, 0, 1e300])
@@ -371,3 +371,125 @@ def test_a_consent_whose_end_is_configured_is_told_before_the_first_token():
 def test_a_stored_token_does_not_show_its_secrets():
     token = StoredToken("access", TurnedClock().now(), "refresh", None, 3, "origin")
     assert "StoredToken(expires=2026-03-01T12:00:00+00:00, version=3)" == repr(token)
+
+
+CONSENTED = OAuth2(
+    token_url="https://login.example/token", client_id="me", client_secret="s3cret", consent=Consent(redirect_uri="ru")
+)
+
+
+def test_without_a_consent_the_login_is_named_and_nothing_is_asked():
+    house = House(CONSENTED)
+    with pytest.raises(ConsentExpired, match="no seller's consent yet: run `marketsync channels login shop`"):
+        asyncio.run(house.access(house.process()))
+    assert [] == house.endpoint.forms
+
+
+def test_a_consent_that_was_withdrawn_names_the_login():
+    house = House(CONSENTED)
+
+    async def scenario():
+        await house.process().log_in(house.wire, refresh="first")
+        house.endpoint.valid = "none"
+        house.clock.advance(4000)
+        await house.access(house.process())
+
+    with pytest.raises(ConsentExpired, match="withdrawn: run `marketsync channels login shop`"):
+        asyncio.run(scenario())
+
+
+class CodeEndpoint(TokenEndpoint):
+    """Takes the code "c1" for a refresh token that lasts a day."""
+
+    async def __call__(self, request):
+        form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
+        if form["grant_type"] != "authorization_code":
+            return await super().__call__(request)
+        self.forms.append(form)
+        if form["code"] != "c1":
+            return httpx.Response(400, json={"error": "invalid_grant", "saw": form["code"]})
+        told = {"access_token": "a0", "refresh_token": self.valid, "refresh_token_expires_in": 86_400}
+        return httpx.Response(200, json=told)
+
+
+def test_a_code_becomes_tokens_that_every_process_uses_and_whose_end_is_known():
+    house = House(CONSENTED, CodeEndpoint())
+
+    async def scenario():
+        ends = await house.process().log_in(house.wire, code="c1")
+        first = await house.access(house.process())
+        house.clock.advance(4000)
+        other = house.process()
+        return ends, first, await house.access(other), other.expires_in()["refresh"]
+
+    ends, first, second, left = asyncio.run(scenario())
+    assert {"grant_type": "authorization_code", "code": "c1", "redirect_uri": "ru"} == {
+        name: value for name, value in house.endpoint.forms[0].items() if not name.startswith("client_")
+    }
+    assert ("Bearer a0", "Bearer a2", 82_400.0) == (first, second, left)
+    assert ends is not None
+
+
+def test_a_code_that_is_refused_is_told_without_it_and_changes_nothing():
+    house = House(CONSENTED, CodeEndpoint())
+    with pytest.raises(ConsentExpired, match="does not take this code") as refused:
+        asyncio.run(house.process().log_in(house.wire, code="c-other"))
+    assert "c-other" not in refused.value.evidence
+    assert None is asyncio.run(house.store.load("shop"))
+
+
+def test_a_login_counts_before_the_configured_token_until_that_changes():
+    house = House(SELLER, CodeEndpoint())
+
+    async def scenario():
+        await house.process().log_in(house.wire, code="c1")
+        house.endpoint.valid = "second"
+        house.clock.advance(4000)
+        changed = OAuth2(**{**vars_of(SELLER), "refresh_token": "second"})
+        return await house.access(house.process(changed))
+
+    assert "Bearer a2" == asyncio.run(scenario())
+    assert "second" == house.endpoint.forms[-1]["refresh_token"]
+
+
+def vars_of(auth):
+    return {name: getattr(auth, name) for name in auth.__dataclass_fields__}
+
+
+def test_a_login_wins_over_a_renewal_that_was_stored_meanwhile():
+    house = House(CONSENTED, CodeEndpoint())
+
+    async def scenario():
+        await house.process().log_in(house.wire, code="c1")
+        house.clock.advance(4000)
+        await house.access(house.process())
+        await house.process().log_in(house.wire, code="c1")
+        return (await house.store.load("shop")).version
+
+    assert 3 == asyncio.run(scenario())
+
+
+def test_the_end_of_a_consent_that_is_configured_later_is_taken():
+    house = House(SELLER)
+
+    async def scenario():
+        await house.access(house.process())
+        house.clock.advance(4000)
+        ends = house.clock.now() + timedelta(days=5)
+        told = house.process(OAuth2(**{**vars_of(SELLER), "refresh_expires": ends}))
+        await house.access(told)
+        return told.expires_in()["refresh"]
+
+    assert 5 * 86_400.0 == asyncio.run(scenario())
+
+
+def test_an_operation_may_want_another_word_before_the_token_and_it_is_renewed_all_the_same():
+    house = House(SELLER)
+
+    async def scenario():
+        made = house.process()
+        first = await made.headers("GET", "https://shop.example/", b"", house.wire, "IAF ")
+        assert await made.renew(first, house.wire)
+        return first, await made.headers("GET", "https://shop.example/", b"", house.wire, "")
+
+    assert ({"Authorization": "IAF a1"}, {"Authorization": "a2"}) == asyncio.run(scenario())

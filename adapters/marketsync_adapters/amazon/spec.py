@@ -9,6 +9,7 @@ from marketsync.adapter.api import (
     Aspect,
     Auth,
     Bucket,
+    Consent,
     OAuth2,
     Operation,
     Rate,
@@ -28,7 +29,9 @@ class Credentials(BaseModel):
 
     client_id: str = Field(description="The application's LWA client identifier (amzn1.application-oa2-client...).")
     client_secret: SecretStr = Field(description="The application's LWA client secret. Amazon makes it expire.")
-    refresh_token: SecretStr = Field(description="What the seller's authorisation of the application gave (Atzr|...).")
+    refresh_token: SecretStr = Field(
+        SecretStr(""), description="What authorising the application gave (Atzr|...); left out: `channels login` asks."
+    )
 
 
 class Settings(BaseModel):
@@ -83,6 +86,15 @@ def _auth(credentials: Credentials, settings: Settings) -> Auth:
         refresh_token=credentials.refresh_token.get_secret_value(),
         header="x-amz-access-token",
         prefix="",
+        consent=Consent(),  # a private application is authorised on a page that shows the refresh token itself
+    )
+
+
+def _login(settings: Settings) -> tuple[str, ...]:
+    return (
+        f"Log in to Seller Central ({settings.marketplace}) as the main user, open Partner network, Develop apps.",
+        "In the menu beside Edit app of your application choose Authorize, then Authorize app.",
+        "Amazon shows a refresh token (Atzr|...), once: copy it.",
     )
 
 
@@ -183,6 +195,7 @@ SPEC = AdapterSpec(
     settings=Settings,
     base_url=_base_url,
     auth=_auth,
+    login=_login,
     operations=OPERATIONS,
     buckets=_buckets,
     mapping_version={Aspect.LISTING: 1, Aspect.PRICE: 1, Aspect.STOCK: 1},

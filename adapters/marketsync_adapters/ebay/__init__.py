@@ -7,8 +7,8 @@ This module is the spec and the capabilities, thin. ``publication`` lists, ``rev
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, time, timedelta
 from types import MappingProxyType
-from typing import ClassVar
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
+from urllib.parse import urlencode, urlsplit
 
 from marketsync.adapter.api import (
     AdapterContext,
@@ -18,6 +18,7 @@ from marketsync.adapter.api import (
     Bucket,
     Command,
     CommandResult,
+    Consent,
     OAuth2,
     OfferOp,
     Operation,
@@ -53,6 +54,7 @@ SCOPES = " ".join(
 )
 DAY = timedelta(days=1)
 RESETS = time(8, 0)  # midnight in California; an hour later than eBay's in summer
+POST_ORDER_PREFIX = "IAF "  # the Post-Order API is older than Bearer tokens
 RESERVED = 0.05  # of a day's calls, kept for stock that falls to zero
 
 
@@ -73,6 +75,28 @@ def _auth(credentials: Credentials, settings: Settings) -> Auth:
         scope=SCOPES,
         basic=True,
         refresh_expires=credentials.refresh_expires,
+        consent=_consent(credentials, settings),
+    )
+
+
+def _consent(credentials: Credentials, settings: Settings) -> Consent:
+    if not credentials.ru_name:
+        return Consent()
+    asked = {
+        "client_id": credentials.client_id,
+        "redirect_uri": credentials.ru_name,
+        "response_type": "code",
+        "scope": SCOPES,
+    }
+    # auth.ebay.com beside api.ebay.com; a sandbox on this machine asks at its own address
+    host = settings.base_url.replace("://api.", "://auth.", 1)
+    return Consent(url=f"{host}/oauth2/authorize?{urlencode(asked)}", redirect_uri=credentials.ru_name)
+
+
+def _login(_settings: Settings) -> tuple[str, ...]:
+    return (
+        "Log in at https://developer.ebay.com, Application Keysets, Production: App ID is client_id, Cert ID client_secret.",
+        "Next to the App ID click User Tokens, Get a Token from eBay via Your Application: compare ru_name.",
     )
 
 
@@ -97,12 +121,13 @@ def _buckets(settings: Settings) -> tuple[Bucket, ...]:
     )
 
 
-def _read(name: str, quota: str = "") -> Operation:
-    return Operation(name=name, buckets=("pace", quota) if quota else ("pace",), writes=False)
+def _read(name: str, quota: str = "", **more: Any) -> Operation:
+    return Operation(name=name, buckets=("pace", quota) if quota else ("pace",), writes=False, **more)
 
 
-def _command(name: str, quota: str = "") -> Operation:
-    return Operation(name=name, buckets=("pace", quota) if quota else ("pace",), idempotent=False, undoable=False)
+def _command(name: str, quota: str = "", **more: Any) -> Operation:
+    buckets = ("pace", quota) if quota else ("pace",)
+    return Operation(name=name, buckets=buckets, idempotent=False, undoable=False, **more)
 
 
 _ALL = frozenset(Aspect)
@@ -116,6 +141,7 @@ SPEC = AdapterSpec(
     settings=Settings,
     base_url=_base_url,
     auth=_auth,
+    login=_login,
     operations=(
         Operation(
             name="listing", buckets=_WRITES, aspects=_ALL, batch=BULK, creates=True, timeout=timedelta(seconds=90)
@@ -130,14 +156,14 @@ SPEC = AdapterSpec(
         Operation(name="withdraw", buckets=_WRITES, aspects=frozenset({Aspect.LISTING}), batch=BULK, withdraws=True),
         _command("ship", "fulfillment"),
         _command("refund", "fulfillment"),
-        _command("cancel"),
+        _command("cancel", token_prefix=POST_ORDER_PREFIX),
         _read("read_items", "inventory"),
         _read("read_offers", "inventory"),
         _read("orders", "fulfillment"),
         _read("order", "fulfillment"),
         _read("order_ids", "fulfillment"),
         _read("shipments", "fulfillment"),
-        _read("returns"),
+        _read("returns", token_prefix=POST_ORDER_PREFIX),
         _read("account", "account"),
         _read("limits"),
     ),

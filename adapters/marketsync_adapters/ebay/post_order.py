@@ -22,7 +22,7 @@ from marketsync.adapter.api import (
     ReturnPage,
     ReturnState,
 )
-from marketsync.adapter.errors import UnexpectedReply
+from marketsync.adapter.errors import AuthRefused, UnexpectedReply
 from marketsync_adapters.ebay.client import Document, document_of, refusal_in
 from marketsync_adapters.ebay.orders import Orders, rejected, time_in, time_out
 
@@ -30,8 +30,8 @@ POST_ORDER = "/post-order/v2"
 PAGE = 25
 WINDOW = timedelta(days=60)  # how long after it was asked for a return still changes
 
-_REFUSALS = frozenset({400, 401, 403, 404, 409})
-_WRONG_SCHEME = "eBay's Post-Order API does not take the token as marketsync sends it (Bearer; it may want IAF)"
+_REFUSALS = frozenset({400, 403, 404, 409})
+_REFUSED = "eBay's Post-Order API does not take the token that its other APIs take"
 _RECEIVED = frozenset({"ITEM_DELIVERED", "RETURN_DELIVERED"})
 REASONS: Mapping[str, str] = MappingProxyType(
     {"buyer": "BUYER_ASKED_CANCEL", "address": "ADDRESS_ISSUES", "stock": "OUT_OF_STOCK_OR_CANNOT_FULFILL"}
@@ -62,9 +62,11 @@ class PostOrder:
             body = {"legacyOrderId": command.order_id, "cancelReason": cancel_reason(command.reason)}
         content = orjson.dumps(body)
         headers = {"Content-Type": "application/json", **self._headers, **sign("POST", path, content)}
-        reply = await self._http.request("cancel", "POST", path, content=content, headers=headers, accept=_REFUSALS)
-        if reply.status == 401:
-            return CommandResult(result=Result.REJECTED, code="401", message=f"{_WRONG_SCHEME}: cancel in Seller Hub.")
+        try:
+            reply = await self._http.request("cancel", "POST", path, content=content, headers=headers, accept=_REFUSALS)
+        except AuthRefused as error:  # the order was read with this token: it is this API alone that refuses it
+            message = f"{_REFUSED}: cancel in Seller Hub."
+            return CommandResult(result=Result.REJECTED, code=error.code, message=message)
         refusal = refusal_in(reply)
         if refusal is not None:
             return rejected(refusal)
@@ -88,11 +90,10 @@ class PostOrder:
             "offset": offset,
         }
         path = f"{POST_ORDER}/return/search"
-        reply = await self._http.request(
-            "returns", "GET", path, params=params, headers=self._headers, accept=frozenset({401})
-        )
-        if reply.status == 401:  # not AuthRefused: that would stop the channel's offers and orders too
-            raise UnexpectedReply(f"{_WRONG_SCHEME}: turn post_order off.", code="401")
+        try:
+            reply = await self._http.request("returns", "GET", path, params=params, headers=self._headers)
+        except AuthRefused as error:  # it would stop the channel's offers and orders too
+            raise UnexpectedReply(f"{_REFUSED}: turn post_order off.", code=error.code) from error
         members = document_of(reply).get("members") or ()
         returns = [await self._return(str(one["returnId"])) for one in members]
         changed = [one for one in returns if cursor.since is None or one.updated >= cursor.since]

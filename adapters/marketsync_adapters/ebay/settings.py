@@ -50,10 +50,19 @@ class Credentials(BaseModel):
 
     client_id: str = Field(description="The App ID (Client ID) of the production keyset.", min_length=1)
     client_secret: SecretStr = Field(description="The Cert ID (Client Secret) of the same keyset.")
-    refresh_token: SecretStr = Field(description="The seller's refresh token; eBay shows it once, after the consent.")
+    ru_name: str = Field("", description="The RuName of the keyset: where `marketsync channels login` asks the seller.")
+    refresh_token: SecretStr = Field(
+        SecretStr(""), description="The seller's refresh token, in place of `marketsync channels login`."
+    )
     refresh_expires: datetime | None = Field(
         None, description="When the refresh token ends (18 months after the consent), with its offset: a metric counts."
     )
+
+    @model_validator(mode="after")
+    def _some_consent(self) -> Self:
+        if not self.ru_name and not self.refresh_token.get_secret_value():
+            raise ValueError("write ru_name and run `marketsync channels login`, or write refresh_token")
+        return self
 
     @model_validator(mode="after")
     def _end_is_aware(self) -> Self:

@@ -69,6 +69,7 @@ SPEC = AdapterSpec(
     settings=Settings,
     base_url=settings.base_url,
     auth=settings.auth,
+    login=settings.login,
     operations=(
         Operation(
             name="create",

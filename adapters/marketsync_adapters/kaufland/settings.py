@@ -146,6 +146,13 @@ def auth(credentials: Credentials, _settings: Settings) -> Auth:
     )
 
 
+def login(_settings: Settings) -> tuple[str, ...]:
+    return (
+        "Log in at https://sellerportal.kaufland.de, open Settings, API, click Generate new API keys.",
+        "The client key goes into client_key, the secret key, shown once, into secret_key.",
+    )
+
+
 def buckets(settings: Settings) -> tuple[Bucket, ...]:
     # Kaufland counts all requests of a seller together, whatever they are for.
     return (Rate(name="api", per_second=settings.rate, burst=max(1, int(settings.rate))),)

@@ -81,6 +81,14 @@ def _auth(credentials: Credentials, settings: Settings) -> Auth:
     )
 
 
+def _login(_settings: Settings) -> tuple[str, ...]:
+    return (
+        "Open your app at https://dev.shopify.com/dashboard. Home, Install app: choose the shop.",
+        "Settings: the Client ID goes into client_id, the Secret into client_secret.",
+        "An app made in the shop's own admin has an Admin API token instead: it goes into access_token.",
+    )
+
+
 def _buckets(settings: Settings) -> tuple[Bucket, ...]:
     restore = PLANS[settings.plan]
     return (CostPoints(name=POINTS, capacity=restore * CAPACITY_SECONDS, restore=restore),)
@@ -121,6 +129,7 @@ SPEC = AdapterSpec(
     settings=Settings,
     base_url=_base_url,
     auth=_auth,
+    login=_login,
     operations=(
         # A push of products looks before it writes: its slot is for both.
         _door("product", {Aspect.LISTING, Aspect.PRICE}, 900, 25, creates=True),

@@ -31,7 +31,7 @@ from marketsync_adapters.woocommerce.check import check
 from marketsync_adapters.woocommerce.client import Client
 from marketsync_adapters.woocommerce.commands import Commands
 from marketsync_adapters.woocommerce.errors import error_of
-from marketsync_adapters.woocommerce.settings import REQUESTS, Credentials, Settings, auth, base_url, buckets
+from marketsync_adapters.woocommerce.settings import REQUESTS, Credentials, Settings, auth, base_url, buckets, login
 
 __all__ = ["Credentials", "Settings", "WooCommerceAdapter"]
 
@@ -92,6 +92,7 @@ SPEC = AdapterSpec(
     settings=Settings,
     base_url=base_url,
     auth=auth,
+    login=login,
     operations=OPERATIONS,
     buckets=buckets,
     mapping_version={Aspect.LISTING: 1, Aspect.PRICE: 1, Aspect.STOCK: 1},
@@ -105,7 +106,7 @@ SPEC = AdapterSpec(
     api_versions={"wc/v3": ""},
     groups_variants=True,
     stock_bounds=(0, 10**9),
-    sale_lowers_stock=SaleLowers.AT_PAYMENT,
+    sale_lowers_stock=SaleLowers.AT_EITHER,  # an order on hold lowers it at once, others when they are paid
     visible_after=timedelta(minutes=1),
     order_overlap=timedelta(minutes=10),
     concurrency=1,  # a small host answers one heavy request after the other; two at once only make both slow

@@ -121,6 +121,15 @@ def auth(credentials: Credentials, _settings: Settings) -> Auth:
     return HeaderAuth(headers={"Authorization": "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()})
 
 
+def login(settings: Settings) -> tuple[str, ...]:
+    page = f"{settings.base_url}/wp-admin/admin.php?page=wc-settings&tab=advanced&section=keys&create-key=1"
+    return (
+        f"Open {page} as an administrator or shop manager.",
+        "Write a description, choose permission Read/Write, click Generate API key.",
+        "The consumer key goes into consumer_key, the consumer secret, shown once, into consumer_secret.",
+    )
+
+
 def buckets(settings: Settings) -> tuple[Bucket, ...]:
     return (Rate(name=REQUESTS, per_second=settings.rate, burst=1),)
 

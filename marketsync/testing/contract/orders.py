@@ -100,11 +100,12 @@ class OrderContract:
             return placed, harness.hands.shown_stock("lower-1")
 
         expected = {
-            SaleLowers.NEVER: (5, 5),
-            SaleLowers.AT_PLACING: (3, 3),
-            SaleLowers.AT_PAYMENT: (5, 3),
+            SaleLowers.NEVER: {(5, 5)},
+            SaleLowers.AT_PLACING: {(3, 3)},
+            SaleLowers.AT_PAYMENT: {(5, 3)},
+            SaleLowers.AT_EITHER: {(3, 3), (5, 3)},
         }
-        assert expected[harness.adapter.spec.sale_lowers_stock] == harness.run(test)
+        assert harness.run(test) in expected[harness.adapter.spec.sale_lowers_stock]
 
     def test_a_cursor_leaves_older_orders_out_and_overlaps_harmlessly(self, harness: Harness) -> None:
         """Everything updated at or after the cursor comes, the order at the cursor's own moment included."""

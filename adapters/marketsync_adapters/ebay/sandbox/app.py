@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from marketsync.adapter.api import Clock
@@ -72,6 +72,16 @@ async def token(request: Request) -> Response:
     return Response(orjson.dumps(document), status, media_type="application/json")
 
 
+async def authorize(request: Request) -> Response:
+    """The consent page: its seller always agrees."""
+    market: Market = request.app.state.market
+    try:
+        address = market.gate.agree(dict(request.query_params))
+    except Refused as refused:
+        return Response(orjson.dumps(refused.document()), refused.status, media_type="application/json")
+    return RedirectResponse(address)
+
+
 def build_app(market: Market, *, in_process: bool = False) -> Starlette:
     """The ASGI app. ``in_process``: no socket is under it, so lost connections become ``ConnectionLost``."""
 
@@ -89,7 +99,12 @@ def build_app(market: Market, *, in_process: bool = False) -> Starlette:
         return Route(path, endpoint, methods=[method])
 
     app = Starlette(
-        routes=[Route("/identity/v1/oauth2/token", token, methods=["POST"]), *(route(*row) for row in API), *ADMIN]
+        routes=[
+            Route("/identity/v1/oauth2/token", token, methods=["POST"]),
+            Route("/oauth2/authorize", authorize, methods=["GET"]),
+            *(route(*row) for row in API),
+            *ADMIN,
+        ]
     )
     app.state.market = market
     return app
@@ -105,7 +120,7 @@ def _handle(call: Call, api: str, handler: Callable[[Call], Answer]) -> Response
     if call.fault is FaultKind.EXPIRED_TOKEN:
         call.market.gate.expire_tokens()
     try:
-        call.market.gate.authenticate(call.request.headers.get("authorization", ""), iaf=api == "post_order")
+        call.market.gate.authenticate(call.request.headers.get("authorization", ""), api)
         call.market.gate.admit(api)
         status, document = handler(call)
         if status == 201 and isinstance(document, dict) and "Location" in document:

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from math import ceil
 from secrets import token_urlsafe
+from urllib.parse import urlencode
 
 from marketsync.adapter.api import Clock
 from marketsync_adapters.ebay.sandbox.rules import Refused, Rules
@@ -27,28 +28,55 @@ class Gate:
         self._arrival = 0.0  # GCRA: theoretical arrival time
         self.used: Counter[tuple[str, str]] = Counter()  # (API, day) -> calls
         self.consent = True
+        self._refresh = rules.refresh_token
+        self._codes: dict[str, datetime] = {}
 
     def token(self, authorization: str, form: dict[str, str]) -> dict[str, object]:
         """A new access token for the refresh token. Raises ``TokenRefused``."""
         pair = f"{self._rules.client_id}:{self._rules.client_secret}"
         if authorization != "Basic " + base64.b64encode(pair.encode()).decode():
             raise TokenRefused(401, "invalid_client", "client authentication failed")
-        if form.get("grant_type") != "refresh_token":
+        consented: dict[str, object] = {}
+        if form.get("grant_type") == "authorization_code":
+            consented = self._exchange(form)
+        elif form.get("grant_type") != "refresh_token":
             raise TokenRefused(400, "unsupported_grant_type", "specified grant type is not supported")
-        if not self.consent or form.get("refresh_token") != self._rules.refresh_token:
+        elif not self.consent or form.get("refresh_token") != self._refresh:
             raise TokenRefused(400, "invalid_grant", "the provided authorization refresh token is invalid")
         token = "v^1.1#" + token_urlsafe(24)
         self._tokens[token] = self._clock.now() + self._rules.token_life
         life = int(self._rules.token_life.total_seconds())
-        return {"access_token": token, "expires_in": life, "token_type": "User Access Token"}
+        return {"access_token": token, "expires_in": life, "token_type": "User Access Token", **consented}
+
+    def agree(self, asked: dict[str, str]) -> str:
+        """The seller agrees on the consent page. Returns where the browser is sent. Raises ``Refused``."""
+        known = {"client_id": self._rules.client_id, "redirect_uri": self._rules.ru_name, "response_type": "code"}
+        if any(asked.get(name) != value for name, value in known.items()) or "scope" not in asked:
+            raise Refused(400, 1, "unauthorized_client")
+        code = "v^1.1#" + token_urlsafe(24)
+        self._codes[code] = self._clock.now() + self._rules.code_life
+        told = {"state": asked["state"]} if "state" in asked else {}
+        return f"{self._rules.accepted_url}?{urlencode({**told, 'code': code, 'expires_in': 299})}"
+
+    def _exchange(self, form: dict[str, str]) -> dict[str, object]:
+        """A code becomes a refresh token, once."""
+        ends = self._codes.pop(form.get("code", ""), None)
+        if ends is None or self._clock.now() >= ends or form.get("redirect_uri") != self._rules.ru_name:
+            raise TokenRefused(400, "invalid_grant", "the provided authorization grant code is invalid or was issued")
+        self.consent, self._refresh = True, "v^1.1#r" + token_urlsafe(24)
+        life = int(self._rules.consent_life.total_seconds())
+        return {"refresh_token": self._refresh, "refresh_token_expires_in": life}
 
     def expire_tokens(self) -> None:
         self._tokens = dict.fromkeys(self._tokens, self._clock.now())
 
-    def authenticate(self, authorization: str, *, iaf: bool = False) -> None:
-        """``iaf``: a call of the Post-Order API, which may want another word before the token."""
-        scheme = "IAF" if iaf and self._rules.iaf else "Bearer"
-        ends = self._tokens.get(authorization.removeprefix(f"{scheme} "))
+    def authenticate(self, authorization: str, api: str) -> None:
+        """The Post-Order API wants another word before the token."""
+        scheme, _, token = authorization.partition(" ")
+        wanted = "IAF" if api == "post_order" else "Bearer"
+        ends = self._tokens.get(token) if scheme == wanted else None
+        if api == "post_order" and not self._rules.post_order:
+            ends = None
         if ends is None or self._clock.now() >= ends:
             raise Refused(401, 1001, "Invalid access token. Check the value of the Authorization HTTP request header.")
 

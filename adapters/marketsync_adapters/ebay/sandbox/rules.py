@@ -47,6 +47,10 @@ class Rules:
     client_id: str = "Rehearsal-App"
     client_secret: str = "rehearsal-cert"  # noqa: S105 - the public credential of a market that sells nothing
     refresh_token: str = "rehearsal-refresh"  # noqa: S105 - as above
+    ru_name: str = "Rehearsal-RuName"
+    accepted_url: str = "https://seller.example/accepted"  # where the RuName sends a seller who has agreed
+    consent_life: timedelta = timedelta(days=547)
+    code_life: timedelta = timedelta(minutes=5)
     token_life: timedelta = timedelta(hours=2)
     per_second: float = 10.0
     burst: int = 10
@@ -61,7 +65,7 @@ class Rules:
     location: str = "berlin"
     one_sku_per_update: bool = False  # what one of eBay's two documents on bulkUpdatePriceQuantity says
     signatures: bool = False
-    iaf: bool = False  # the Post-Order API takes the token only as "IAF", not as "Bearer"
+    post_order: bool = True  # False: the Post-Order API refuses tokens that the other APIs take
     title_length: int = 80
     images: int = 24
     shipping: int = 490  # minor units, per order
