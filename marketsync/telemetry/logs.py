@@ -10,7 +10,8 @@ import orjson
 import structlog
 from structlog.typing import Processor
 
-from marketsync.telemetry.redaction import REDACTED, Redactor, redactor, register_secrets
+from marketsync.domain.redaction import REDACTED
+from marketsync.telemetry.redaction import Redactor, redactor, register_secrets
 
 __all__ = ["FORMATS", "REDACTED", "register_secrets", "running", "set_up"]
 

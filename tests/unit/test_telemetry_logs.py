@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from marketsync.adapter.orders import Address
+from marketsync.domain.redaction import REDACTED
 from marketsync.telemetry.logs import FORMATS, running, set_up
-from marketsync.telemetry.redaction import LONGEST, MOST, REDACTED, Redactor
+from marketsync.telemetry.redaction import LONGEST, MOST, Redactor
 
 
 class Terminal(io.StringIO):

@@ -386,7 +386,7 @@ def test_redirects_are_not_followed_and_say_what_to_do():
 
 def test_evidence_is_redacted_and_messages_name_account_operation_and_status():
     error = Shop(httpx.Response(422, text='{"you_sent": "hush-hush", "mail": "a@b.example"}')).failure()
-    assert '{"you_sent": "[cut]", "mail": "[cut]"}' == error.evidence
+    assert '{"you_sent": "[redacted]", "mail": "[redacted]"}' == error.evidence
     assert "shop answered 422 (Unprocessable Entity) to 'push': it refuses what was sent" == str(error).replace(
         "Content", "Entity"
     )
@@ -406,7 +406,7 @@ def test_the_adapter_overrides_the_table_by_data():
         return AccountSuspended("suspended", code="E7") if b"suspended" in reply.content else None
 
     error = Shop(httpx.Response(403, text="suspended hush-hush"), errors=errors).failure()
-    assert (AccountSuspended, "E7", "suspended [cut]") == (type(error), error.code, error.evidence)
+    assert (AccountSuspended, "E7", "suspended [redacted]") == (type(error), error.code, error.evidence)
     assert ItemRefused is type(Shop(httpx.Response(400, text="other"), errors=errors).failure())
 
 

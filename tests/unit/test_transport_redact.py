@@ -5,6 +5,7 @@ import time
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from marketsync.telemetry.redaction import Redactor
 from marketsync.transport.redact import redact, secrets_of
 
 
@@ -33,12 +34,13 @@ from marketsync.transport.redact import redact, secrets_of
         '{"buyerName": "LEAK", "first_name": "LEAK"}',
         '{"street1": "LEAK 7"}',
         "<Phone>LEAK</Phone>",
+        "postgresql://shop:LEAK@db.example/x",
         "<access-token>LEAK</access-token>",
     ],
 )
 def test_secrets_and_buyers_are_cut(text):
     shown = redact(text)
-    assert "[cut]" in shown
+    assert "[redacted]" in shown
     assert "LEAK" not in shown
     assert "6789" not in shown
 
@@ -59,7 +61,22 @@ def test_what_explains_an_error_stays(text):
 
 
 def test_the_secrets_of_the_account_are_cut_wherever_they_stand():
-    assert "you sent [cut], a [cut]" == redact("you sent abcd-1234, a abcd", ["abcd", "abcd-1234", "you"])
+    assert "you sent [redacted], a [redacted]" == redact("you sent abcd-1234, a abcd", ["abcd", "abcd-1234", "you"])
+
+
+def test_a_secret_of_the_account_is_cut_also_as_a_url_writes_it():
+    assert "q=[redacted]" == redact("q=ab%2Fcd%2B1", ["ab/cd+1"])
+
+
+def test_the_log_hides_what_evidence_hides():
+    """One room knows what a secret and a buyer look like."""
+    for text in (
+        '{"refreshToken":"LEAK LEAK"}',
+        '{"buyerName": "LEAK LEAK"}',
+        "<Phone>LEAK</Phone>",
+        "email=LEAK%40example.com",
+    ):
+        assert "LEAK" not in Redactor().text(text)
 
 
 def test_at_most_two_thousand_characters_are_kept():
