@@ -64,7 +64,7 @@ def issues(
             values[column] = wanted
     sql = (
         "SELECT id, scope, sku, code, message, hint, place, count AS times, first_seen, last_seen FROM issue"
-        f" WHERE {' AND '.join(where)} ORDER BY last_seen DESC, id DESC LIMIT :limit"
+        f" WHERE {' AND '.join(where)} ORDER BY last_seen DESC, id LIMIT :limit"
     )
     return [
         IssueRow(
