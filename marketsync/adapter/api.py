@@ -116,6 +116,7 @@ __all__ = [
     "ShipsOrders",
     "SignedAuth",
     "Stock",
+    "SubscribesWebhooks",
     "WebhookCall",
     "WebhookNotice",
 ]
@@ -217,6 +218,18 @@ class ReceivesWebhooks(Protocol):
         ...
 
 
+@runtime_checkable
+class SubscribesWebhooks(Protocol):
+    async def subscribe(self) -> Sequence[str]:
+        """Make the channel send its notifications to ``AdapterContext.webhook_url``, and turn on again what it turned off.
+
+        Called at start and every hour, only where there is such an address. Read what there is, add what is missing:
+        the answer of an earlier call may have been lost, and nobody wants a notification twice. Returns what was
+        changed, one short text each; nothing where the settings want no notifications.
+        """
+        ...
+
+
 class ChannelHttp(Protocol):
     """The only door to the network. Limits, retries, tokens, the breaker and redaction live behind it."""
 
@@ -272,6 +285,7 @@ class AdapterContext:
     clock: Clock
     log: Log
     offers: Offers
+    webhook_url: str = ""  # where the internet reaches this channel's webhooks; "" where it does not
 
 
 class Adapter(Protocol):

@@ -18,7 +18,7 @@ CAPABILITIES = {
     "PushesOffers": "push offers", "ConfirmsPushes": "confirm", "ReadsOffers": "read back", "PullsOrders": "orders",
     "CountsOrders": "count orders", "AcknowledgesOrders": "acknowledge", "ShipsOrders": "ship",
     "CancelsOrders": "cancel", "RefundsOrders": "refund", "LooksUpCommands": "look up", "PullsReturns": "returns",
-    "ReceivesWebhooks": "webhooks",
+    "ReceivesWebhooks": "webhooks", "SubscribesWebhooks": "subscribe",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from cryptography.fernet import Fernet
@@ -146,10 +147,22 @@ class Retention(Section):
     """Names and addresses, after the order's last change."""
 
 
+def _reachable(value: str) -> str:
+    url = urlsplit(value)
+    local = url.hostname in ("localhost", "127.0.0.1", "::1")
+    if value and (
+        (url.scheme != "https" and not local) or not url.hostname or url.query or url.fragment or url.username
+    ):
+        raise ValueError(f"{value!r} is no address for webhooks, write it as https://shop.example")
+    return value.rstrip("/")
+
+
 class Inbound(Section):
     """The listener for webhooks of channels and for shipments, cancellations and returns."""
 
     bind: Bind
+    public_url: Annotated[str, AfterValidator(_reachable)] = ""
+    """Where marketplaces reach this listener, such as https://shop.example: their webhooks are then subscribed to by itself."""
     tokens: Mapping[Name, Annotated[SecretStr, Field(min_length=16)]] = Field(default_factory=dict)
     """Who may report shipments: a name and its token. Without any, only webhooks of channels are taken."""
 
@@ -226,6 +239,11 @@ class Config(Section):
     def buyers_kept(self, channel: str) -> timedelta:
         """How long buyers of a channel are kept."""
         return self.channels[channel].keep_buyers or self.retention.buyers
+
+    def webhook_url(self, channel: str) -> str:
+        """Where a marketplace reaches the webhooks of a channel; "" where it does not."""
+        public = self.inbound.public_url if self.inbound is not None else ""
+        return f"{public}/webhooks/{channel}" if public else ""
 
     def channels_of(self, account: str) -> tuple[str, ...]:
         """The storefronts of an account, in the order of the file."""

@@ -203,6 +203,7 @@ def _channel(
         clock=house.clock,
         log=house.log.bind(channel=name),
         offers=_Offers(house.ledger, row.id),
+        webhook_url=config.webhook_url(name),
     )
     rules = ChannelRules(name, config, account.spec, row, house.clock.now())
     return LiveChannel(name, row.id, account, config.channels[name], kind(settings, context), rules, row.storefront)

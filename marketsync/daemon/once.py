@@ -65,7 +65,7 @@ class _Once:
             return [f"source:{name}" for name in house.sources]
         if task in {"orders", "returns", "commands", "completeness"}:
             return [f"account:{a.name}" for a in house.accounts.values() if self.channels & a.channels.keys()]
-        if task in {"push", "confirm", "derive", "reconcile"}:
+        if task in {"push", "confirm", "derive", "reconcile", "check", "subscribe"}:
             return [f"channel:{name}" for name in house.channels if name in self.channels]
         if task == "deliver":
             return [f"sink:{name}" for name in house.config.sinks]

@@ -152,6 +152,8 @@ class Daemon:
             dispatcher.request(f"channel:{name}", "derive", "start")
             dispatcher.request(f"channel:{name}", "confirm", "start")
             dispatcher.request(f"channel:{name}", "push", "start")
+            if house.config is not None and house.config.webhook_url(name):
+                dispatcher.request(f"channel:{name}", "subscribe", "start")
         self.house = house
         self.started.set()
         self.notify.ready(f"{len(house.channels)} channels, {len(house.sources)} sources")

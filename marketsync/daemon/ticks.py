@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from marketsync.adapter.api import SubscribesWebhooks
 from marketsync.adapter.clock import Clock
 from marketsync.config.models import Config
 from marketsync.config.schedule import Schedule
@@ -59,6 +60,8 @@ def timetable(house: House) -> Iterator[Tick]:
             yield Tick(f"channel:{channel.name}", "reconcile", channel.config.schedule.reconcile)
             yield Tick(f"channel:{channel.name}", "derive", HOURLY)
             yield Tick(f"channel:{channel.name}", "check", DAILY)
+            if config.webhook_url(channel.name) and isinstance(channel.adapter, SubscribesWebhooks):
+                yield Tick(f"channel:{channel.name}", "subscribe", HOURLY)
     yield from _of_the_house(config)
 
 

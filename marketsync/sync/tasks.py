@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 
-from marketsync.adapter.api import ConfirmsPushes, PushesOffers, ReadsOffers
+from marketsync.adapter.api import ConfirmsPushes, PushesOffers, ReadsOffers, SubscribesWebhooks
+from marketsync.adapter.errors import ChannelBlocked, MarketsyncError
 from marketsync.ledger import channels as channel_store
 from marketsync.ledger import desired, offers
 from marketsync.ledger.gateway import Rank
@@ -212,6 +213,20 @@ async def _check(work: Work, owner: str, _run_id: int) -> Done:
     return Done()
 
 
+async def _subscribe(work: Work, owner: str, _run_id: int) -> Done:
+    """Keep the channel's webhooks coming. Trouble with them is told and blocks nothing: orders are pulled all the same."""
+    channel = work.channel(owner)
+    if not isinstance(channel.adapter, SubscribesWebhooks):
+        return Done()
+    try:
+        changed = await channel.adapter.subscribe()
+    except ChannelBlocked as error:
+        raise MarketsyncError(f"the webhooks cannot be kept: {error}") from error
+    if changed:
+        work.house.log.info("webhooks changed", channel=channel.name, webhooks=list(changed))
+    return Done({"webhooks": len(changed)})
+
+
 async def _purge(work: Work, _owner: str, _run_id: int) -> Done:
     house = work.house
     assert house.config is not None
@@ -234,4 +249,5 @@ TASKS: Mapping[str, Task] = {
     "deliver": _deliver,
     "purge": _purge,
     "check": _check,
+    "subscribe": _subscribe,
 }

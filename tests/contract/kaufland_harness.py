@@ -100,7 +100,6 @@ def settings(**more: Any) -> Settings:
         "base_url": "https://kaufland.test/v2",
         "read_product_data": True,
         "accepted_returns_sellable": True,
-        "callback_url": CALLBACK,
         "webhook_secret": SecretStr(RULES.secret_key),
         "fallback_email": "shop@example.com",
         "rate": 100.0,
@@ -127,6 +126,7 @@ def harness_for(market: Market, clock: TurnedClock, transport: httpx.AsyncBaseTr
         clock=clock,
         listing=listing,
         refused=replace(listing("x"), gtin="12345"),
+        webhook_url=CALLBACK,
         secrets=(RULES.secret_key, "wrong-secret-of-the-test"),
     )
 

@@ -22,6 +22,7 @@ README = ROOT / "adapters" / "marketsync_adapters" / "ebay" / "README.md"
 CAPABILITIES = (
     api.PushesOffers, api.ConfirmsPushes, api.ReadsOffers, api.PullsOrders, api.CountsOrders, api.AcknowledgesOrders,
     api.ShipsOrders, api.CancelsOrders, api.RefundsOrders, api.LooksUpCommands, api.PullsReturns, api.ReceivesWebhooks,
+    api.SubscribesWebhooks,
 )  # fmt: skip
 LISTING = frozenset({Aspect.LISTING})
 

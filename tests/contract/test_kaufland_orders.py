@@ -17,7 +17,7 @@ from marketsync.adapter.api import (
     Result,
     ReturnState,
 )
-from marketsync.adapter.errors import AuthRefused, ConfigError, OutcomeUnknown
+from marketsync.adapter.errors import AuthRefused, OutcomeUnknown
 from marketsync.testing.contract import Session
 from marketsync.testing.contract.orders import pull, pull_returns
 from marketsync_adapters.kaufland import reasons
@@ -340,14 +340,28 @@ class TestNotifications:
         assert [6, [], ["order_unit_new: active again"]] == bench.harness().run(test)
         assert {CALLBACK} == {one["callback_url"] for one in bench.market.subscriptions.values()}
 
-    def test_without_a_callback_there_is_nothing_to_subscribe(self, bench: Bench) -> None:
-        """The settings say what is missing."""
+    def test_a_lost_answer_to_a_subscription_makes_no_second_one(self, bench: Bench) -> None:
+        """The next call reads what there is before it asks again."""
 
         async def test(session: Session) -> None:
-            with pytest.raises(ConfigError, match="callback_url"):
+            session.harness.hands.fault("subscriptions", FaultKind.TIMEOUT_AFTER)
+            with pytest.raises(OutcomeUnknown):
                 await session.adapter.subscribe()
+            assert 1 == len(bench.market.subscriptions)
+            assert 5 == len(await session.adapter.subscribe())
 
-        bench.harness(callback_url="", webhook_secret="", fallback_email="").run(test)
+        bench.harness().run(test)
+        events = [one["event_name"] for one in bench.market.subscriptions.values()]
+        assert 6 == len(set(events)) == len(events)
+
+    def test_without_an_address_or_a_mail_nothing_is_subscribed(self, bench: Bench) -> None:
+        async def test(session: Session) -> Any:
+            return await session.adapter.subscribe()
+
+        assert [] == bench.harness(webhook_secret="", fallback_email="").run(test)
+        unreachable = replace(bench.harness(), webhook_url="")
+        assert [] == unreachable.run(test)
+        assert {} == bench.market.subscriptions
 
     def test_events_that_concern_nobody_make_nobody_look(self, bench: Bench) -> None:
         """item_changed is signed and understood, and leads to nothing; unit events to a look at the offers."""
@@ -371,4 +385,4 @@ class TestNotifications:
             with pytest.raises(AuthRefused):
                 session.adapter.webhook(session.harness.hands.webhook("M0000001"))
 
-        bench.harness(callback_url="", webhook_secret="", fallback_email="").run(test)
+        bench.harness(webhook_secret="", fallback_email="").run(test)

@@ -90,7 +90,7 @@ class TestSignature:
         assert expected == headers["Shop-Partner-Signature"] != headers["Shop-Signature"]
 
     def test_a_notification_is_signed_over_our_own_address(self) -> None:
-        """POST to the callback_url; five minutes are granted, no more, and no other address."""
+        """POST to our address; five minutes are granted, no more, and no other address."""
         body = b'{"event_name":"order_new","id_message":"m-1","resource":"/v2/orders/M1/","storefront":"de"}'
         headers = {
             "shop-timestamp": "1772366400",
@@ -236,7 +236,7 @@ class TestSettings:
         ("model", "given", "match"),
         [
             (Credentials, {"client_key": "k", "secret_key": "s", "partner_client_key": "p"}, "belong together"),
-            (Settings, {"callback_url": CALLBACK}, "belong together"),
+            (Settings, {"fallback_email": "a@example.com"}, "belong together"),
             (Settings, {"storefront": "uk"}, "storefront"),
             (Settings, {"rate": 112}, "less than or equal to 111"),
         ],

@@ -446,11 +446,11 @@ def test_the_unsigned_ping_of_a_new_webhook_is_answered_and_means_nothing(harnes
 
 
 def test_webhooks_that_the_shop_turned_off_after_five_failures_are_turned_on_again(clock: TurnedClock) -> None:
-    """The shop tells nobody; check() sees it, mends it and says so. Those that are missing it makes."""
+    """The shop tells nobody; subscribe() sees it, mends it and says so. Those that are missing it makes."""
     shop = Shop(clock=clock)
     harness = harness_for(shop, clock)
-    checked = lambda: harness.run(lambda session: session.adapter.check())  # noqa: E731
-    assert "2 made" in checked()
+    subscribed = lambda: harness.run(lambda session: session.adapter.subscribe())  # noqa: E731
+    assert ["order.created: made", "order.updated: made"] == subscribed()
     assert {HOOK} == {hook["delivery_url"] for hook in shop.hooks.hooks.values()}
     stocked(shop)
     for _ in range(6):
@@ -461,6 +461,19 @@ def test_webhooks_that_the_shop_turned_off_after_five_failures_are_turned_on_aga
 
     harness.run(lambda _session: shop.hooks.deliver(nobody))
     assert ["disabled", "active"] == [hook["status"] for hook in shop.hooks.hooks.values()]
-    assert "1 turned on again" in checked()
-    assert checked().endswith("webhooks active")
-    assert {"active"} == {hook["status"] for hook in shop.hooks.hooks.values()}
+    assert ["order.created: on again"] == subscribed()
+    assert [] == subscribed()
+    assert ["active", "active"] == [hook["status"] for hook in shop.hooks.hooks.values()]
+
+
+def test_a_lost_answer_to_a_webhook_makes_no_second_one(clock: TurnedClock) -> None:
+    shop = Shop(clock=clock)
+
+    async def test(session: Session) -> None:
+        session.harness.hands.fault("add_webhook", FaultKind.TIMEOUT_AFTER)
+        with pytest.raises(OutcomeUnknown):
+            await session.adapter.subscribe()
+        assert ["order.updated: made"] == await session.adapter.subscribe()
+
+    harness_for(shop, clock).run(test)
+    assert ["order.created", "order.updated"] == [hook["topic"] for hook in shop.hooks.hooks.values()]

@@ -21,6 +21,7 @@ README = ROOT / "adapters" / "marketsync_adapters" / "woocommerce" / "README.md"
 CAPABILITIES = (
     api.PushesOffers, api.ConfirmsPushes, api.ReadsOffers, api.PullsOrders, api.CountsOrders, api.AcknowledgesOrders,
     api.ShipsOrders, api.CancelsOrders, api.RefundsOrders, api.LooksUpCommands, api.PullsReturns, api.ReceivesWebhooks,
+    api.SubscribesWebhooks,
 )  # fmt: skip
 
 
@@ -28,8 +29,9 @@ async def a_day(session: Session) -> None:
     """Everything that the adapter does, once."""
     adapter, hands = session.adapter, session.harness.hands
     await adapter.check()
+    await adapter.subscribe()
     hands.shop.hooks.update(1, {"status": "disabled"})
-    await adapter.check()
+    await adapter.subscribe()
     await session.put_on_sale(["day-1", "day-2"], quantity=9)
     family = [session.op(f"day-{size}", *Aspect, family="DAY") for size in "SL"]
     await session.push(session.door(Aspect.LISTING), family)

@@ -88,7 +88,7 @@ def shown(sent: Listing) -> Listing:
 
 
 def settings(**more: Any) -> Settings:
-    given = {"base_url": "https://shop.example", "webhook_url": HOOK, "webhook_secret": SecretStr(HOOK_SECRET)}
+    given = {"base_url": "https://shop.example", "webhook_secret": SecretStr(HOOK_SECRET)}
     return Settings(**{**given, **more})
 
 
@@ -125,4 +125,5 @@ def harness_for(
         refused=replace(listing("x"), images=("ftp://example.com/1.jpg",)),
         secrets=(RULES.consumer_secret, RULES.consumer_key, HOOK_SECRET, "wrong-secret-of-the-test"),
         shown=shown,
+        webhook_url=HOOK,
     )

@@ -29,7 +29,7 @@ from marketsync.adapter.api import (
     WebhookCall,
     WebhookNotice,
 )
-from marketsync.adapter.errors import ChannelBlocked, ConfigError, Problem, UnexpectedReply
+from marketsync.adapter.errors import ChannelBlocked, UnexpectedReply
 from marketsync_adapters.kaufland import feeds, orders, returns, settings, signing
 from marketsync_adapters.kaufland.client import Client
 from marketsync_adapters.kaufland.commands import Commands
@@ -162,24 +162,21 @@ class KauflandAdapter:
         """Nothing is held open."""
 
     async def subscribe(self) -> Sequence[str]:
-        """Make Kaufland notify ``callback_url`` of orders and returns. Returns what was changed.
-
-        Kaufland calls the address at once to see whether it answers. Raises ConfigError where the settings name none.
-        """
-        url, email = self._settings.callback_url, self._settings.fallback_email
-        if not url:
-            hint = "set callback_url, webhook_secret and fallback_email"
-            raise ConfigError([Problem(self._context.channel, 0, 0, "settings", "no notifications are wanted", hint)])
-        present = {one["event_name"]: one for one in await self._client.subscriptions() if one["callback_url"] == url}
+        """Kaufland calls a new address at once to see whether it answers."""
+        url, email = self._context.webhook_url, self._settings.fallback_email
+        if not url or not email:
+            return []
+        present = [one for one in await self._client.subscriptions() if one["callback_url"] == url]
+        active = {one["event_name"] for one in present if one["is_active"]}
+        asleep = {one["event_name"]: int(one["id_subscription"]) for one in present}
         changed = []
-        for event in EVENTS:
-            known = present.get(event)
-            if known is None:
+        for event in [event for event in EVENTS if event not in active]:
+            if event in asleep:
+                await self._client.renew_subscription(asleep[event], url, email)
+                changed.append(f"{event}: active again")
+            else:
                 await self._client.subscribe(event, url, email)
                 changed.append(f"{event}: subscribed")
-            elif not known["is_active"]:
-                await self._client.renew_subscription(int(known["id_subscription"]), url, email)
-                changed.append(f"{event}: active again")
         return changed
 
     async def push(self, operation: str, ops: Sequence[OfferOp]) -> PushOutcome:
@@ -255,7 +252,7 @@ class KauflandAdapter:
 
     def webhook(self, call: WebhookCall) -> Sequence[WebhookNotice]:
         secret = self._settings.webhook_secret.get_secret_value()
-        sent = signing.verified(call, self._settings.callback_url, secret)
+        sent = signing.verified(call, self._context.webhook_url, secret)
         try:
             document = orjson.loads(call.body)
             event, message_id = document["event_name"], str(document.get("id_message") or "")

@@ -92,20 +92,15 @@ class Settings(BaseModel):
     accepted_returns_sellable: bool = Field(
         False, description="What was accepted as returned, and not for a fault, may be sold again."
     )
-    callback_url: str = Field(
-        "",
-        description="Where Kaufland sends notifications: the public address of this channel's webhook.",
-        max_length=255,
-    )
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="The account's secret key once more: notifications are signed with it."
     )
-    fallback_email: str = Field("", description="Who gets a mail when Kaufland gives up on the callback_url.")
+    fallback_email: str = Field("", description="Who gets a mail when Kaufland gives up on our address.")
 
     @model_validator(mode="after")
     def _notifications_are_whole(self) -> Self:
-        if len({bool(self.callback_url), bool(self.webhook_secret.get_secret_value()), bool(self.fallback_email)}) > 1:
-            raise ValueError("callback_url, webhook_secret and fallback_email belong together")
+        if bool(self.webhook_secret.get_secret_value()) != bool(self.fallback_email):
+            raise ValueError("webhook_secret and fallback_email belong together")
         return self
 
     def terms(self) -> Terms:

@@ -109,6 +109,8 @@ _RATES: dict[str, tuple[float, int]] = {
     "refund": (10, 20),
     "commands": (10, 20),
     "returns": (5, 10),
+    "read_webhooks": (2, 10),
+    "webhooks": (2, 10),
 }
 
 
@@ -153,6 +155,9 @@ SPEC = AdapterSpec(
         _command("ship"),
         _command("cancel"),
         _command("refund"),
+        # A lost answer is not asked for again: the next look tells what is there.
+        Operation(name="webhooks", buckets=("webhooks",), idempotent=False),
+        _read("read_webhooks"),
         _read("account"),
         _read("jobs"),
         _read("read_offers"),
@@ -199,6 +204,7 @@ class SandboxAdapter:
 
     def __init__(self, settings: Settings, context: AdapterContext) -> None:
         self._settings = settings
+        self._webhook_url = context.webhook_url
         self._client = Client(context.http, settings.storefront)
 
     async def check(self) -> str:
@@ -288,6 +294,19 @@ class SandboxAdapter:
     async def returns(self, cursor: OrderCursor) -> ReturnPage:
         documents, following = await self._client.feed("returns", cursor)
         return ReturnPage(returns=[mapping.returned(document) for document in documents], next_page=following)
+
+    async def subscribe(self) -> Sequence[str]:
+        url = self._webhook_url
+        if not url or not self._settings.webhook_secret.get_secret_value():
+            return []
+        mine = [one for one in await self._client.webhooks() if one["url"] == url]
+        if any(one["active"] for one in mine):
+            return []
+        if mine:
+            await self._client.turn_webhook_on(mine[0]["id"])
+            return ["on again"]
+        await self._client.add_webhook(url)
+        return ["subscribed"]
 
     def webhook(self, call: WebhookCall) -> Sequence[WebhookNotice]:
         sent = self._signed(call)

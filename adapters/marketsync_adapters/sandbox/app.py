@@ -203,6 +203,25 @@ def _check_lines(content: dict[str, Any]) -> None:
         raise Refused(400, "lines_invalid", "lines is a list of objects with line_id and quantity.")
 
 
+def list_webhooks(call: Call) -> Answer:
+    return 200, {"webhooks": list(call.market.webhooks.subscriptions.values())}
+
+
+def add_webhook(call: Call) -> Answer:
+    url = call.document().get("url")
+    if not isinstance(url, str) or "://" not in url:
+        raise Refused(400, "url_invalid", "url is the address that notifications are sent to.")
+    return 201, {"webhook": call.market.webhooks.subscribe(url)}
+
+
+def turn_webhook_on(call: Call) -> Answer:
+    subscription = call.market.webhooks.subscriptions.get(call.request.path_params["webhook_id"])
+    if subscription is None:
+        raise Refused(404, "webhook_unknown", "There is no such subscription.")
+    subscription.active = True
+    return 200, {"webhook": subscription}
+
+
 # Each row: the method, the path, the operation and who handles it.
 API: tuple[tuple[str, str, str, Callable[[Call], Answer]], ...] = (
     ("POST", "/v1/oauth/token", "token", token),
@@ -222,6 +241,9 @@ API: tuple[tuple[str, str, str, Callable[[Call], Answer]], ...] = (
     ("POST", "/v1/orders/{order_id}/refunds", "refund", command("refund")),
     ("GET", "/v1/commands", "commands", read_command),
     ("GET", "/v1/returns", "returns", read_returns),
+    ("GET", "/v1/webhooks", "read_webhooks", list_webhooks),
+    ("POST", "/v1/webhooks", "webhooks", add_webhook),
+    ("POST", "/v1/webhooks/{webhook_id}/activate", "webhooks", turn_webhook_on),
 )
 
 

@@ -57,6 +57,15 @@ class Client:
         reply = await self._http.request(operation, "GET", f"/v1/{operation}", params=params)
         return _list(reply, operation), _document(reply)["next_page"]
 
+    async def webhooks(self) -> list[Any]:
+        return _list(await self._http.request("read_webhooks", "GET", "/v1/webhooks"), "webhooks")
+
+    async def add_webhook(self, url: str) -> None:
+        await self._http.request("webhooks", "POST", "/v1/webhooks", json={"url": url})
+
+    async def turn_webhook_on(self, webhook_id: str) -> None:
+        await self._http.request("webhooks", "POST", f"/v1/webhooks/{webhook_id}/activate")
+
     async def order_ids(
         self, placed_from: datetime, placed_to: datetime, page: str | None
     ) -> tuple[list[Any], str | None]:

@@ -44,6 +44,8 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "refund": Limit(10, 20),
         "commands": Limit(10, 20),
         "returns": Limit(5, 10),
+        "read_webhooks": Limit(2, 10),
+        "webhooks": Limit(2, 10),
     }
 )
 

@@ -20,8 +20,18 @@ Post = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
 
 
 @dataclass(slots=True)
+class Subscription:
+    """An address that wants to be told. The market turns it off when it gives a delivery up."""
+
+    id: str
+    url: str
+    active: bool = True
+
+
+@dataclass(slots=True)
 class Delivery:
     delivery_id: str
+    to: Subscription
     body: bytes
     due: datetime
     tries: int = 0
@@ -36,16 +46,26 @@ class Webhooks:
         self._sent = 0
         self.pending: list[Delivery] = []
         self.given_up = 0
+        self.subscriptions: dict[str, Subscription] = {}
+        if rules.webhook_url:
+            self.subscribe(rules.webhook_url)
+
+    def subscribe(self, url: str) -> Subscription:
+        """A new subscription, also where the address has one: then it is told twice."""
+        made = Subscription(f"SUB-{len(self.subscriptions) + 1}", url)
+        self.subscriptions[made.id] = made
+        return made
 
     def notify(self, topic: str, reference: str) -> None:
-        """Queue one notification; none where the market has no address to send it to."""
-        if not self._rules.webhook_url:
-            return
-        self._sent += 1
-        now = self._clock.now()
-        delivery_id = f"WH-{self._sent:08d}"
-        document = {"id": delivery_id, "topic": topic, "reference": reference, "sent": now.isoformat()}
-        self.pending.append(Delivery(delivery_id, orjson.dumps(document), now))
+        """Queue a notification for every active subscription."""
+        for subscription in self.subscriptions.values():
+            if not subscription.active:
+                continue
+            self._sent += 1
+            now = self._clock.now()
+            delivery_id = f"WH-{self._sent:08d}"
+            document = {"id": delivery_id, "topic": topic, "reference": reference, "sent": now.isoformat()}
+            self.pending.append(Delivery(delivery_id, subscription, orjson.dumps(document), now))
 
     def headers(self, delivery: Delivery) -> dict[str, str]:
         timestamp = str(int(self._clock.now().timestamp()))
@@ -59,13 +79,14 @@ class Webhooks:
         """Send what is due. Returns how many were taken (2xx); the others wait twice as long each time."""
         taken = 0
         for delivery in [one for one in self.pending if one.due <= self._clock.now()]:
-            status = await post(self._rules.webhook_url, self.headers(delivery), delivery.body)
+            status = await post(delivery.to.url, self.headers(delivery), delivery.body)
             delivery.tries += 1
             if 200 <= status < 300:
                 taken += 1
                 self.pending.remove(delivery)
             elif delivery.tries >= TRIES:
                 self.given_up += 1
+                delivery.to.active = False
                 self.pending.remove(delivery)
             else:
                 delivery.due = self._clock.now() + timedelta(seconds=2**delivery.tries)

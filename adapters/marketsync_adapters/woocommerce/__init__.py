@@ -202,6 +202,10 @@ class WooCommerceAdapter:
     async def command_result(self, kind: str, command: Command) -> CommandResult | None:
         return await self._commands.result(kind, command)
 
+    async def subscribe(self) -> Sequence[str]:
+        url, secret = self._context.webhook_url, self._settings.webhook_secret.get_secret_value()
+        return await webhooks.keep(self._client, url, secret) if url and secret else []
+
     def webhook(self, call: WebhookCall) -> Sequence[WebhookNotice]:
         return webhooks.notices(call, self._settings)
 

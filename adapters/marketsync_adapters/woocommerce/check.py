@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from marketsync.adapter.errors import ChannelBlocked
-from marketsync_adapters.woocommerce import webhooks
 from marketsync_adapters.woocommerce.client import Client, document
 from marketsync_adapters.woocommerce.settings import Settings
 
@@ -22,8 +21,6 @@ async def check(client: Client, settings: Settings) -> str:
     await client.send("check", "POST", "/products/batch", {"update": []})
     told = [f"{listed.headers.get('x-wp-total', 'unknown')} products"]
     told += await _shop_settings(client, settings)
-    if settings.webhook_url:
-        told.append(await webhooks.keep(client, settings))
     return f"{settings.base_url}: {', '.join(told)}"
 
 

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from marketsync.adapter.api import Auth, Bucket, HeaderAuth, Rate
 
@@ -79,10 +79,9 @@ class Settings(BaseModel):
     api_refund: bool = Field(
         True, description="Refunds move money through the shop's payment provider; off: they are only booked."
     )
-    webhook_url: str = Field(
-        "", pattern="^(https://.+)?$", description="Our public address for this shop's webhooks; empty: none are kept."
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Signs the webhooks, a long random text of your own; empty: none are made or taken."
     )
-    webhook_secret: SecretStr = Field(SecretStr(""), description="Signs the webhooks; empty: they are refused.")
 
     @field_validator("base_url")
     @classmethod
@@ -104,12 +103,6 @@ class Settings(BaseModel):
         except (KeyError, IndexError, ValueError) as error:
             raise ValueError("only {carrier} and {tracking} can stand in it") from error
         return value
-
-    @model_validator(mode="after")
-    def _signed_webhooks(self) -> "Settings":
-        if self.webhook_url and not self.webhook_secret.get_secret_value():
-            raise ValueError("webhook_url needs a webhook_secret: a long random text of your own")
-        return self
 
 
 def base_url(_credentials: Credentials, settings: Settings) -> str:

@@ -5,15 +5,13 @@ import hmac
 import re
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
 
 from marketsync.adapter.api import WebhookCall, WebhookNotice
 from marketsync.adapter.errors import AuthRefused
-from marketsync_adapters.woocommerce.client import Client, document
+from marketsync_adapters.woocommerce.client import Client
 from marketsync_adapters.woocommerce.settings import Settings
 
 TOPICS = ("order.created", "order.updated")
-_ALREADY = frozenset({401, 403, 404})
 _PING = re.compile(rb"webhook_id=\d+")
 
 
@@ -35,31 +33,25 @@ def notices(call: WebhookCall, settings: Settings) -> Sequence[WebhookNotice]:
     return [WebhookNotice(task=task, id=f"{delivery}:{sha256(call.body).hexdigest()[:16]}")]
 
 
-async def keep(client: Client, settings: Settings) -> str:
-    """Make the webhooks that are missing, turn on those that are off, and say in a few words how they are.
+async def keep(client: Client, url: str, secret: str) -> list[str]:
+    """Make the webhooks that are missing and turn on those that are off. Returns what was changed.
 
-    The shop turns a webhook off after more than five failed deliveries in a row, and tells nobody.
+    The shop turns a webhook off after more than five failed deliveries in a row, and tells nobody. Raises AuthRefused
+    where the key's user may not see webhooks.
     """
-    reply = await client.reply("check", "/webhooks", {"per_page": 100, "status": "all"}, _ALREADY)
-    if reply.status in _ALREADY:
-        return "webhooks not readable with this key"
-    mine = [hook for hook in document(reply) if hook["delivery_url"] == settings.webhook_url]
-    by_topic: dict[str, Any] = {hook["topic"]: hook for hook in mine}
-    made, woken = 0, 0
-    for topic in TOPICS:
-        hook = by_topic.get(topic)
-        secret = settings.webhook_secret.get_secret_value()
-        if hook is None:
-            body = {
-                "name": f"marketsync {topic}",
-                "topic": topic,
-                "delivery_url": settings.webhook_url,
-                "secret": secret,
-            }
+    mine = [
+        hook async for hook in client.all("webhooks", "/webhooks", {"status": "all"}) if hook["delivery_url"] == url
+    ]
+    active = {hook["topic"] for hook in mine if hook["status"] == "active"}
+    asleep = {hook["topic"]: hook["id"] for hook in mine}
+    changed = []
+    for topic in [topic for topic in TOPICS if topic not in active]:
+        if topic in asleep:
+            path = f"/webhooks/{asleep[topic]}"
+            await client.send("webhooks", "PUT", path, {"status": "active", "secret": secret})
+            changed.append(f"{topic}: on again")
+        else:
+            body = {"name": f"marketsync {topic}", "topic": topic, "delivery_url": url, "secret": secret}
             await client.send("webhooks", "POST", "/webhooks", body)
-            made += 1
-        elif hook["status"] != "active":
-            await client.send("webhooks", "PUT", f"/webhooks/{hook['id']}", {"status": "active", "secret": secret})
-            woken += 1
-    changes = [f"{made} made"] * bool(made) + [f"{woken} turned on again after failed deliveries"] * bool(woken)
-    return "webhooks active" + (f" ({', '.join(changes)})" if changes else "")
+            changed.append(f"{topic}: made")
+    return changed

@@ -88,6 +88,7 @@ class Harness:
     secrets: Sequence[str]
     currency: str = "EUR"
     shown: Callable[[Listing], Listing] = lambda listing: listing
+    webhook_url: str = ""
 
     def needs(self, *capabilities: type) -> None:
         """Skip the test where the adapter cannot do what it is about."""
@@ -118,6 +119,7 @@ class Harness:
                 clock=self.clock,
                 log=log,
                 offers=offers,
+                webhook_url=self.webhook_url,
             )
             adapter = self.adapter(self.settings, context)
             try:

@@ -231,7 +231,7 @@ API: tuple[tuple[str, str, str, Callable[[Call], Answer]], ...] = (
     ("POST", "/shipments", "ship", add_shipment),
     ("GET", "/returns", "returns", list_returns),
     ("GET", "/returns/{id_return}", "returns", get_return),
-    ("GET", "/subscriptions", "subscriptions", list_subscriptions),
+    ("GET", "/subscriptions", "list_subscriptions", list_subscriptions),
     ("POST", "/subscriptions", "subscriptions", subscribe),
     ("PATCH", "/subscriptions/{id_subscription}", "subscriptions", change_subscription),
 )
