@@ -20,6 +20,7 @@ from marketsync_adapters.shopify.documents import API_VERSION
 from marketsync_adapters.shopify.sandbox import Rules, Shop, build_app
 
 CONTRACTS = Path(os.environ.get("MARKETSYNC_CONTRACTS", Path(__file__).resolve().parents[3] / "shared" / "contracts"))
+HOOK = "https://hooks.example/webhooks/shop"
 RULES = Rules(webhook_url="http://127.0.0.1:9/hook", restore=2_000, capacity=40_000, locations={"11": "Berlin"})
 SETTINGS = Settings(
     shop="http://shop.test", currency="EUR", locations={"*": 11}, plan="enterprise",
@@ -113,4 +114,5 @@ def harness_for(
         listing=listing,
         refused=replace(listing("x"), title="y" * 256),
         secrets=SECRETS,
+        webhook_url=HOOK,
     )

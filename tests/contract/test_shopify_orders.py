@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from marketsync.adapter.api import (
     ChannelOrder,
@@ -15,14 +16,15 @@ from marketsync.adapter.api import (
     Result,
     ReturnState,
 )
-from marketsync.adapter.errors import ItemRefused
+from marketsync.adapter.errors import ItemRefused, OutcomeUnknown
 from marketsync.testing.clock import TurnedClock
 from marketsync.testing.contract import Harness, Session
 from marketsync.testing.contract.orders import pull, pull_returns
-from marketsync_adapters.shopify import orders, settings
+from marketsync_adapters.sandbox.faults import FaultKind
+from marketsync_adapters.shopify import orders, settings, webhooks
 from marketsync_adapters.shopify.sandbox import Shop, sales
 from tests.contract.shopify_acts import again, command, pieces, sold
-from tests.contract.shopify_harness import RULES, SETTINGS, harness_for
+from tests.contract.shopify_harness import HOOK, RULES, SETTINGS, harness_for
 
 
 @pytest.fixture
@@ -213,6 +215,40 @@ def test_every_topic_says_what_to_look_at(harness: Harness, topic: str, tasks: l
         ]
 
     assert tasks == harness.run(test)
+
+
+def test_every_topic_is_subscribed_to_once_and_again_when_shopify_drops_it(clock: TurnedClock) -> None:
+    """Shopify deletes a subscription that nobody answers; a lost answer is looked up and makes no second one."""
+    shop = Shop(replace(RULES, webhook_url=""), clock)
+    harness = harness_for(shop, clock)
+
+    async def nobody(_url: str, _headers: object, _body: bytes) -> int:
+        return 502
+
+    async def test(session: Session) -> None:
+        harness.hands.fault("subscribe", FaultKind.TIMEOUT_AFTER)
+        with pytest.raises(OutcomeUnknown):
+            await session.adapter.subscribe()
+        assert 5 == len(await session.adapter.subscribe())
+        assert [] == await session.adapter.subscribe()
+        assert sorted((topic, HOOK) for topic in webhooks.TOPICS) == sorted(shop.webhooks.subscriptions)
+        await session.put_on_sale(["hook-2"])
+        harness.hands.sell([("hook-2", 1)])
+        assert {HOOK} == {delivery.to for delivery in shop.webhooks.pending}
+        while shop.webhooks.pending:
+            await shop.webhooks.deliver(nobody)
+            clock.advance(600)
+        dropped = sorted(set(webhooks.TOPICS) - {topic for topic, _ in shop.webhooks.subscriptions})
+        assert dropped
+        assert [f"{topic}: subscribed" for topic in dropped] == sorted(await session.adapter.subscribe())
+
+    harness.run(test)
+
+
+def test_without_a_secret_nothing_is_subscribed(clock: TurnedClock, shop: Shop) -> None:
+    quiet = harness_for(shop, clock, settings=SETTINGS.model_copy(update={"webhook_secret": SecretStr("")}))
+    assert [] == quiet.run(lambda session: session.adapter.subscribe())
+    assert [] == shop.webhooks.subscriptions
 
 
 def test_money_is_the_shop_s_own() -> None:

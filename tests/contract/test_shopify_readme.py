@@ -35,6 +35,7 @@ async def a_day(session: Session) -> None:
     """Everything that the adapter does, once."""
     adapter, hands = session.adapter, session.harness.hands
     await adapter.check()
+    await adapter.subscribe()
     await session.put_on_sale(["day-1", "day-2"], quantity=9)
     plain = session.harness.listing("x")
     for sizes in ("SML", [f"{number:03d}" for number in range(110)]):

@@ -140,6 +140,9 @@ SPEC = AdapterSpec(
         _command("ship", documents.FULFILLMENT_ORDERS),
         _command("cancel", documents.REFUNDABLE),
         _command("refund", documents.REFUND_BASIS),
+        # A lost answer is not asked for again: the next look tells what is there.
+        Operation(name="subscribe", buckets=(POINTS,), idempotent=False, cost=documents.SUBSCRIBE.cost),
+        _read("webhooks", documents.WEBHOOKS),
         _read("account", documents.ACCOUNT),
         _read("confirm", documents.PRODUCT_OPERATION),
         _read("read_offers", documents.FIND_SKUS),
@@ -247,6 +250,11 @@ class ShopifyAdapter:
 
     async def returns(self, cursor: OrderCursor) -> ReturnPage:
         return await self._returns.page(cursor)
+
+    async def subscribe(self) -> Sequence[str]:
+        url = self._context.webhook_url
+        wanted = url and self._settings.webhook_secret.get_secret_value()
+        return await webhooks.keep(self._client, url) if wanted else []
 
     def webhook(self, call: WebhookCall) -> Sequence[WebhookNotice]:
         return webhooks.notices(call, self._settings.webhook_secret.get_secret_value())

@@ -57,6 +57,17 @@ LOCATIONS: Final = Document(
     "query locations($ids: [ID!]!) { nodes(ids: $ids) { ... on Location { __typename id name isActive } } }", 1
 )  # per id
 
+WEBHOOKS: Final = Document(
+    "query webhooks($uri: String!, $after: String) { webhookSubscriptions(first: 50, after: $after, uri: $uri)"
+    " { nodes { topic } pageInfo { hasNextPage endCursor } } }",
+    53,
+)
+SUBSCRIBE: Final = Document(
+    "mutation subscribe($topic: WebhookSubscriptionTopic!, $to: WebhookSubscriptionInput!)"
+    " { webhookSubscriptionCreate(topic: $topic, webhookSubscription: $to) { userErrors { field message } } }",
+    11,
+)
+
 # ---------------------------------------------------------------- reading offers
 
 _SHOWN = """fragment Shown on ProductVariant {

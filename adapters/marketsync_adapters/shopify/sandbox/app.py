@@ -46,6 +46,8 @@ OPERATIONS = {
     "orderCancel": "cancel",
     "refundCreate": "refund",
     "productOperation": "confirm",
+    "webhookSubscriptionCreate": "subscribe",
+    "webhookSubscriptions": "webhooks",
     "shop": "account",
     "orders": "orders",
     "order": "order",

@@ -192,6 +192,15 @@ def _cannot_refund(order: Order, lines: list[Any], amount: Decimal) -> str:
     return ""
 
 
+def subscribe(shop: Shop, arguments: Any) -> Any:
+    entry = arguments["topic"], arguments["webhookSubscription"]["uri"]
+    if entry in shop.webhooks.subscriptions:
+        message = "Address for this topic has already been taken"
+        return {"userErrors": [{"field": ["webhookSubscription", "uri"], "message": message}]}
+    shop.webhooks.subscriptions.append(entry)
+    return {"userErrors": []}
+
+
 MUTATIONS: dict[str, Callable[[Shop, Any], Any]] = {
     "productSet": product_set,
     "metafieldsSet": set_metafields,
@@ -202,6 +211,7 @@ MUTATIONS: dict[str, Callable[[Shop, Any], Any]] = {
     "fulfillmentCreate": ship,
     "orderCancel": cancel,
     "refundCreate": refund,
+    "webhookSubscriptionCreate": subscribe,
 }
 # Those that can be told to apply nothing.
 SILENT: dict[str, Callable[..., Any]] = {

@@ -132,6 +132,11 @@ def _fits(one: Order, query: str) -> bool:
     return not ("-return_status:no_return" in query and not one.returns)
 
 
+def webhook_subscriptions(shop: Shop, arguments: Any) -> Any:
+    entries = [{"topic": topic, "uri": uri} for topic, uri in shop.webhooks.subscriptions if uri == arguments["uri"]]
+    return connection(entries, arguments, lambda entry: entry["topic"], lambda entry: entry)
+
+
 QUERIES: dict[str, Callable[[Shop, Any], Any]] = {
     "shop": shop_itself,
     "currentAppInstallation": app_installation,
@@ -143,4 +148,5 @@ QUERIES: dict[str, Callable[[Shop, Any], Any]] = {
     "productOperation": product_operation,
     "order": order,
     "orders": orders,
+    "webhookSubscriptions": webhook_subscriptions,
 }

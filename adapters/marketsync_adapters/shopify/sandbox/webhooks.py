@@ -24,6 +24,7 @@ Post = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
 @dataclass(slots=True)
 class Delivery:
     id: str
+    to: str
     topic: str
     body: bytes
     made: datetime
@@ -36,16 +37,18 @@ class Webhooks:
         self._rules, self._clock = rules, clock
         self._sent = 0
         self.pending: list[Delivery] = []
+        self.subscriptions: list[tuple[str, str]] = []  # topic as the API writes it, address
 
     def notify(self, topic: str, reference: str) -> None:
-        """Queue one notification; none where nobody subscribed."""
-        if not self._rules.webhook_url:
-            return
-        self._sent += 1
-        now = self._clock.now()
-        body = orjson.dumps({"id": int(reference.rsplit("/", 1)[-1]), "admin_graphql_api_id": reference})
-        id_ = str(uuid5(NAMESPACE_URL, f"{self._rules.domain}/{self._sent}"))
-        self.pending.append(Delivery(id_, topic, body, now, now))
+        """Queue a notification for everybody who has subscribed; ``webhook_url`` of the rules is told everything."""
+        wanted = topic.upper().replace("/", "_")
+        addresses = [uri for subscribed, uri in self.subscriptions if subscribed == wanted]
+        for address in [self._rules.webhook_url, *addresses] if self._rules.webhook_url else addresses:
+            self._sent += 1
+            now = self._clock.now()
+            body = orjson.dumps({"id": int(reference.rsplit("/", 1)[-1]), "admin_graphql_api_id": reference})
+            id_ = str(uuid5(NAMESPACE_URL, f"{self._rules.domain}/{self._sent}"))
+            self.pending.append(Delivery(id_, address, topic, body, now, now))
 
     def headers(self, delivery: Delivery) -> dict[str, str]:
         signature = hmac.new(self._rules.client_secret.encode(), delivery.body, sha256).digest()
@@ -63,15 +66,22 @@ class Webhooks:
         """Send what is due. Returns how many were taken; the others wait twice as long each time."""
         taken = 0
         for delivery in [one for one in self.pending if one.due <= self._clock.now()]:
-            status = await post(self._rules.webhook_url, self.headers(delivery), delivery.body)
+            status = await post(delivery.to, self.headers(delivery), delivery.body)
             delivery.tries += 1
             if 200 <= status < 300:
                 taken += 1
             if 200 <= status < 300 or delivery.tries >= TRIES:
                 self.pending.remove(delivery)
+                if not 200 <= status < 300:
+                    self._forget(delivery)
             else:
                 delivery.due = self._clock.now() + timedelta(seconds=2**delivery.tries)
         return taken
+
+    def _forget(self, delivery: Delivery) -> None:
+        """A subscription that nobody answers is deleted."""
+        gone = delivery.topic.upper().replace("/", "_"), delivery.to
+        self.subscriptions = [one for one in self.subscriptions if one != gone]
 
     async def run(self, post: Post) -> None:
         """Deliver until cancelled."""
