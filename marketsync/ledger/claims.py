@@ -273,7 +273,10 @@ def _mark(conn: Connection, batch_id: int, writes: list[tuple[Row[Any], int]], r
         sets = [f"{count} revision = revision + 1", "lane = 9", "due_at = NULL"]
         values: dict[str, Any] = {"ids": listed(conn, ids), "today": request.now // DAY}
         if past_open:
-            sets.append("zero_sent = 1")
+            # Nor can they know which of the two writes comes last, where the open one holds stock too.
+            sets += ["zero_sent = 1", "stock_acked = :unknown"]
+            sets.append("forgotten = CASE WHEN (open_aspects & 4) <> 0 THEN 1 ELSE forgotten END")
+            values["unknown"] = UNKNOWN
         else:
             sets += ["open_batch = :batch", "open_aspects = :bits", f"zero_sent = {2 if zero else 0}", "forgotten = 0"]
             sets += [f"{aspect}_acked = :unknown" for aspect, bit in BITS.items() if bits & bit]

@@ -267,8 +267,8 @@ def _close(conn: Connection, request: ResultsRequest, resolved: Mapping[int, lis
     values: dict[str, Any] = {"batch": request.batch_id, "unknown": UNKNOWN}
     for bits, ids in resolved.items():
         left = f"(open_aspects & {7 - bits})"
-        # A zero that went past this op may have been overtaken by it: send it once more.
-        overtaken = f"{left} = 0 AND zero_sent = 1"
+        # A zero that went past this op may have been overtaken by it: what is desired by now is sent once more.
+        overtaken = f"{left} = 0 AND (zero_sent = 1 OR stock_acked = :unknown)"
         sets = {
             "stock_acked": f"CASE WHEN {overtaken} THEN :unknown ELSE stock_acked END",
             "stock_acked_quantity": f"CASE WHEN {overtaken} THEN NULL ELSE stock_acked_quantity END",

@@ -190,6 +190,29 @@ def test_stock_zero_passes_an_open_listing_job_and_is_sent_again_after_it(tmp_pa
     play(run)
 
 
+def test_stock_that_is_back_before_the_open_listing_job_ends_is_shown_again(tmp_path: Path, ledger_url: str) -> None:
+    """Zero went past the job; what is desired then is what was confirmed before it, and still has to be sent."""
+
+    async def run() -> None:
+        slow = Rules(limits={}, job_time=timedelta(minutes=10))
+        path = configured(tmp_path, ledger_url, {"A": ("1.00", 5)}, "one")
+        async with engine(path, rules=slow) as e:
+            await e.activate()
+            await e.settle(700, step=20)
+            for stock in (5, 0, 5):
+                (tmp_path / "catalogue.csv").write_text(f"sku,title,price,stock\nA,Another title,1.00,{stock}\n")
+                e.clock.advance(5)
+                await e.run("source:pim", "ingest")
+                await e.run("channel:one", "push")
+            assert offer(e, "A", "open_batch") is not None
+            assert ("1.00", 0) == shown(e, "A")
+            await e.settle(700, step=20)
+            assert ("1.00", 5) == shown(e, "A")
+            assert verify_clean(e)
+
+    play(run)
+
+
 def test_a_price_lands_before_the_restock_that_waits_for_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with engine(configured(tmp_path, sqlite(tmp_path), {"A": ("1.00", 0)}, "one")) as e:
