@@ -88,6 +88,40 @@ def test_a_lower_stock_counts_as_seen_only_when_it_moved(before: int, sold: int,
     assert run(test) is expected
 
 
+def test_a_new_offer_that_sold_before_it_was_looked_at_is_there() -> None:
+    """There was nothing before: fewer pieces than were written can only be left of them."""
+
+    async def test(session: Session, account: Account) -> set[Result]:
+        op = session.op("s-1", *Aspect, quantity=5)
+        outcome = await session.adapter.push("put", [op])
+        session.harness.clock.advance(10)
+        account.sales.buy([("s-1", 2)])
+        return set(results_of(await session.adapter.confirm(receipt_of(outcome, "put", [op], session))).values())
+
+    assert run(test) == {Result.APPLIED}
+
+
+def test_fewer_pieces_than_written_are_written_again_where_nobody_knows_what_there_were() -> None:
+    """After a sale the engine knows no figure: sold from since, or not applied. A minute decides, not a quarter of an
+    hour in which the stock of what sells best stood still.
+    """
+
+    async def test(session: Session, account: Account) -> list[Result]:
+        await session.put_on_sale(["s-1"], quantity=9)
+        op = replace(session.op("s-1", Aspect.STOCK, quantity=8), seen_stock=None)
+        outcome = await session.adapter.push("patch", [op])
+        session.harness.clock.advance(10)
+        account.sales.buy([("s-1", 2)])
+        results = []
+        for seconds in (0, 50):
+            session.harness.clock.advance(seconds)
+            decided = await session.adapter.confirm(receipt_of(outcome, "patch", [op], session))
+            results += [one.result for one in decided.results]
+        return results
+
+    assert run(test) == [Result.SUBMITTED, Result.UNKNOWN]
+
+
 def test_a_new_product_that_amazon_suppresses_is_refused_in_its_words() -> None:
     """Accepted at first, an issue later: neither buyable nor discoverable, and an error says why."""
 

@@ -19,6 +19,7 @@ from marketsync_adapters.amazon.mapping import by_merchant, price_in, stock_in
 from marketsync_adapters.amazon.marketplaces import Marketplace
 
 FIRST_LOOK = timedelta(seconds=10)
+UNSURE = timedelta(minutes=1)  # fewer pieces than written, and nobody knows what there were: then it is written again
 GIVE_UP = timedelta(minutes=15)  # what is not to be seen by then may or may not have been applied
 
 
@@ -72,7 +73,6 @@ class Written:
     ) -> list[PushResult]:
         """What a reading says of each aspect: APPLIED, REJECTED, SUBMITTED while there is time, then UNKNOWN."""
         refused = None if item is None else _suppressed(item, market)
-        open_still = Result.UNKNOWN if now - self.at >= GIVE_UP else Result.SUBMITTED
         results = []
         for aspect in sorted(aspects):
             issue = refused if self.created or aspect is Aspect.LISTING else None
@@ -81,7 +81,10 @@ class Written:
             elif issue is not None:
                 results.append(_told(sku, aspect, Result.REJECTED, issue))
             else:
-                results.append(PushResult(sku=sku, aspect=aspect, result=open_still))
+                unsure = aspect is Aspect.STOCK and self.before is None and item is not None and self._shows_fewer(item)
+                open_still = now - self.at < (UNSURE if unsure else GIVE_UP)
+                result = Result.SUBMITTED if open_still else Result.UNKNOWN
+                results.append(PushResult(sku=sku, aspect=aspect, result=result))
         return results
 
     def _shows(self, aspect: Aspect, item: Mapping[str, Any] | None, market: Marketplace) -> bool:
@@ -101,9 +104,13 @@ class Written:
         shown = stock_in(item)
         if not by_merchant(item) or shown is None or self.quantity is None:
             return False
-        # Lower than written, and no longer what it was before: it was applied, and sold from since.
-        sold = self.before is not None and shown.quantity != self.before and shown.quantity < self.quantity
-        return shown.quantity == self.quantity or sold
+        # Fewer than written, and there was nothing before, or something else: it was applied, and sold from since.
+        new = self.created or (self.before is not None and shown.quantity != self.before)
+        return shown.quantity == self.quantity or (new and self._shows_fewer(item))
+
+    def _shows_fewer(self, item: Mapping[str, Any]) -> bool:
+        shown = stock_in(item)
+        return shown is not None and self.quantity is not None and shown.quantity < self.quantity
 
 
 def submitted(op: OfferOp) -> list[PushResult]:
