@@ -22,6 +22,7 @@ help:
 	@echo "make bench           measure every hot path beside its floor (SKUS=1000000 for the whole)"
 	@echo "make bench-channels  how each adapter drains 10,000 stock changes: requests, share of the rate, refusals"
 	@echo "make replay          play a month of real orders while the daemon is killed again and again"
+	@echo "make replay CHANNELS=real    the same on Kaufland, Amazon, eBay, Shopify and WooCommerce at once"
 	@echo "make docs            write the generated pages and the JSON Schema"
 	@echo "make dist            wheel and source distribution into dist/"
 	@echo "make clean           remove .venv and everything that was generated"

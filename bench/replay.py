@@ -1,7 +1,10 @@
 """``make replay``: a month of real orders over three marketplaces while the daemon is killed again and again.
 
-Environment: LINES (all 28,492), KILLS (50), LEDGER (sqlite, postgresql or both), STOCK (ledger, source or both), SEED
-(1), PACE (seconds between two buyers), MARKETSYNC_DATA (where online-retail-2010-12.csv is). ``--json`` prints one
+``CHANNELS=real``: the first orders of that month over Kaufland, Amazon, eBay, Shopify and WooCommerce at once, by their
+sandboxes, whose waiting times and rates are lifted as ``tests/system/markets`` says. The stock is the ledger's there.
+
+Environment: CHANNELS (sandbox or real), LINES (all 28,492; real: 5,000), KILLS (50; real: 10), LEDGER (sqlite,
+postgresql or both), STOCK (ledger, source or both), SEED (1), PACE (seconds between two buyers), MARKETSYNC_DATA (where online-retail-2010-12.csv is). ``--json`` prints one
 document instead of a table. Exits 1 where ledger, sink and marketplaces differ in anything, or the oracle objects.
 """
 
@@ -22,8 +25,10 @@ sys.path.insert(0, str(ROOT))
 from marketsync.testing.postgres import shared_server  # noqa: E402 - the path above comes first
 from tests.system.judge import Report  # noqa: E402
 from tests.system.replay import Plan, Stock, replay  # noqa: E402
+from tests.system.replay_channels import replay_channels  # noqa: E402
 
 BOTH: Mapping[str, tuple[str, ...]] = {"ledger": ("sqlite", "postgresql"), "stock": ("ledger", "source")}
+CHOICES: Mapping[str, tuple[str, ...]] = {**BOTH, "channels": ("sandbox", "real")}
 
 
 def main() -> int:
@@ -34,11 +39,12 @@ def main() -> int:
         console.print(f"there is no {data}: MARKETSYNC_DATA names the folder that has it")
         return 2
     reports: dict[str, Report] = {}
+    real = _chosen("channels", os.environ.get("CHANNELS", "sandbox")) == ("real",)
     for ledger in _chosen("ledger", os.environ.get("LEDGER", "both")):
-        for stock in _chosen("stock", os.environ.get("STOCK", "both")):
+        for stock in ("ledger",) if real else _chosen("stock", os.environ.get("STOCK", "both")):
             name = f"{ledger}, stock of the {stock}"
             console.print(f"[bold]{name}[/bold]")
-            reports[name] = _play(data, ledger, stock, console)
+            reports[name] = _play(data, ledger, stock, console, real=real)
             for problem in reports[name].problems:
                 console.print(f"  [red]{problem}[/red]", highlight=False, soft_wrap=True)
     if as_json:
@@ -49,14 +55,16 @@ def main() -> int:
 
 
 def _chosen(what: str, value: str) -> tuple[str, ...]:
-    choices = BOTH[what]
-    if value != "both" and value not in choices:
-        raise SystemExit(f"{what.upper()}={value}: write {', '.join(choices)} or both")
-    return choices if value == "both" else (value,)
+    choices = CHOICES[what]
+    if value == "both" and what in BOTH:
+        return choices
+    if value not in choices:
+        raise SystemExit(f"{what.upper()}={value}: write {', '.join(choices)}{' or both' if what in BOTH else ''}")
+    return (value,)
 
 
-def _play(data: Path, ledger: str, stock: str, console: Console) -> Report:
-    lines = os.environ.get("LINES")
+def _play(data: Path, ledger: str, stock: str, console: Console, *, real: bool) -> Report:
+    lines = os.environ.get("LINES") or ("5000" if real else None)
     chosen: Stock = "source" if stock == "source" else "ledger"
     with tempfile.TemporaryDirectory(prefix="marketsync-replay-") as folder, _ledger(ledger, Path(folder)) as url:
         plan = Plan(
@@ -64,13 +72,13 @@ def _play(data: Path, ledger: str, stock: str, console: Console) -> Report:
             folder=Path(folder),
             ledger=url,
             lines=int(lines) if lines else None,
-            kills=int(os.environ.get("KILLS", "50")),
+            kills=int(os.environ.get("KILLS") or (10 if real else 50)),
             stock=chosen,
             seed=int(os.environ.get("SEED", "1")),
             pace=float(os.environ.get("PACE", "0.12")),
             tell=lambda said: console.print(f"  {said}"),
         )
-        return replay(plan)
+        return replay_channels(plan) if real else replay(plan)
 
 
 @contextmanager

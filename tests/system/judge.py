@@ -5,7 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +201,10 @@ def _sink(scene: Scene, rows: _Rows) -> list[str]:
         name = (match[1], match[2])
         newest[name] = max(newest.get(name, 0), int(match[3]))
         keys[name].add(json.loads(path.read_bytes())["key"])
+    asked = {row.order_id for row in rows.select("SELECT order_id FROM delivery")}
     for name, row in rows.orders.items():
+        if row.id not in asked and row.fulfilment == "cancelled":
+            continue  # off before it was first read: there is nothing that the seller's system should know
         if newest.get(name) != row.revision:
             problems.append(f"{name}: revision {row.revision} in the ledger, {newest.get(name)} in the sink")
             continue

@@ -144,7 +144,8 @@ class Play:
     def fate(self, name: tuple[str, str], purchase: Purchase) -> Callable[[], bool] | None:
         """Of orders that the file cancels, every second C-invoice comes as a return, the others as cancellations."""
         if self.shops.cancels(self.rng):
-            return lambda: self.taken_back(name)
+            scarce = not self.retail.scarce.isdisjoint(purchase.wanted)
+            return lambda: self.taken_back(name, scarce=scarce)
         lines = self.to_cancel(name, purchase)
         if not lines:
             self.shops.counts["cancellations without pieces"] += len(purchase.cancelled)
@@ -156,10 +157,16 @@ class Play:
         self.shops.counts["lines returned"] += len(lines)
         return _Return(self, name, lines)
 
-    def taken_back(self, name: tuple[str, str]) -> bool:
+    def taken_back(self, name: tuple[str, str], *, scarce: bool) -> bool:
+        """The buyer cancels his whole order; what is scarce only once every order is known, or sums would differ."""
+        if scarce and not all(one in self.warehouse.arrived or self.is_off(one) for one in self.shops.bought):
+            return False
         self.shops.cancel(*name)
         self.shops.counts["orders taken back"] += 1
         return True
+
+    def is_off(self, name: tuple[str, str]) -> bool:
+        return all(line.cancelled == line.quantity for line in self.shops.order(*name).lines)
 
     def to_cancel(self, name: tuple[str, str], purchase: Purchase) -> dict[str, int]:
         """Units by line id, as far as they were bought."""

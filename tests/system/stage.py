@@ -33,6 +33,7 @@ class Stage:
     oracle: Oracle
     shops: AbstractContextManager[Shops]
     configure: Callable[[Shops], Path]
+    sink_tells: bool = False  # whether the oracle takes a delivery for evidence
 
 
 def run(plan: Plan, stage: Stage) -> Report:
@@ -49,6 +50,7 @@ def run(plan: Plan, stage: Stage) -> Report:
         config = stage.configure(shops)
         adopt_all(config)
         with _daemon(config) as daemon:
+            warehouse.on_delivery = oracle.delivered if stage.sink_tells else None
             play = Play(plan, retail, shops, oracle, warehouse, daemon, rng)
             _until(plan, play, lambda: _shown(retail, shops, oracle), "the catalogue is on the channels", 180)
             shops.break_things(plan.seed)

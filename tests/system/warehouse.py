@@ -31,6 +31,7 @@ class Warehouse:
     must_ship: set[tuple[str, str]] = field(default_factory=set)
     on_hand: dict[str, int] = field(default_factory=dict)
     on_delivery: Callable[[str, str], None] | None = None  # channel, order id
+    arrived: set[tuple[str, str]] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
     _waiting: list[tuple[float, tuple[str, str]]] = field(default_factory=list)
     _past: deque[tuple[float, datetime, dict[str, int]]] = field(default_factory=deque)
@@ -52,6 +53,7 @@ class Warehouse:
             if match is None:
                 continue
             order = (match[1], match[2])
+            self.arrived.add(order)
             if self.on_delivery is not None:
                 self.on_delivery(*order)
             if order in self.shipped or order in self.kept or any(order == known for _, known in self._waiting):

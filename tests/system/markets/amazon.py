@@ -1,10 +1,12 @@
 """Amazon in a replay: submissions that take effect later, pending orders that hold their pieces.
 
-Its usage plans are lifted (the adapter learns the rates from the replies), and what takes minutes takes seconds.
+Its usage plans are ten times the published ones, which the adapter learns from the replies (it believes no more): orders
+are read every 18 seconds. What takes minutes takes seconds.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import ClassVar
 
 from marketsync.adapter.api import Money
 from marketsync_adapters.amazon.sandbox import LIMITS, Account, Rules, build_app
@@ -13,19 +15,21 @@ from tests.system.markets.market import Sold, SoldLine
 from tests.system.shops import Shown
 
 STORE = "A1PA6795UKMFR9"
+FASTER = 10
 
 
 class Amazon:
     pieces = 10**9
+    orders_every = "18s"
     window = 12.0  # a feed is worked off for five seconds
-    operations = {
+    operations: ClassVar[dict[str, tuple[str, ...]]] = {
         "stock": ("patch", "feed"), "offers": ("put", "feed"), "ship": ("ship",), "orders": ("orders",),
         "pages": ("orders",), "tokens": ("*",),
     }  # fmt: skip
 
     def __init__(self) -> None:
         rules = Rules(
-            limits=dict.fromkeys(LIMITS, (50.0, 100)),
+            limits={name: (FASTER * rate, FASTER * burst) for name, (rate, burst) in LIMITS.items()},
             feeds_per_window=1_000,
             apply_time=timedelta(milliseconds=500),
             feed_time=timedelta(seconds=5),

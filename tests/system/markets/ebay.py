@@ -1,6 +1,7 @@
 """eBay in a replay: an item with its quantity, an offer on it, a listing that both become. Its rate is lifted."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from marketsync.adapter.api import Money
 from marketsync_adapters.ebay.sandbox import Market as Ebays
@@ -16,8 +17,9 @@ PAYMENTS = {"PAID": "paid", "PENDING": "pending", "FULLY_REFUNDED": "refunded"}
 
 class Ebay:
     pieces = 10**9
+    orders_every = "1s"
     window = 3.0
-    operations = {
+    operations: ClassVar[dict[str, tuple[str, ...]]] = {
         "stock": ("price_stock",), "offers": ("listing",), "ship": ("ship",), "orders": ("orders",),
         "pages": ("orders",), "tokens": ("*",),
     }  # fmt: skip

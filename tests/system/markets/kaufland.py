@@ -6,6 +6,7 @@ cannot wait for them.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import ClassVar
 
 from marketsync.adapter.api import Money
 from marketsync_adapters.kaufland.sandbox import Market as Kauflands
@@ -20,8 +21,9 @@ SENT = {"sent", "sent_and_autopaid", "received", "returned", "returned_paid"}
 
 class Kaufland:
     pieces = 150  # each is acknowledged and sent by requests of its own
+    orders_every = "1s"
     window = 3.0
-    operations = {
+    operations: ClassVar[dict[str, tuple[str, ...]]] = {
         "stock": ("bulk",), "offers": ("listing", "create"), "ship": ("ship",), "acknowledge": ("acknowledge",),
         "orders": ("orders", "order"), "pages": ("orders",),
     }  # fmt: skip

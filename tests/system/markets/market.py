@@ -58,7 +58,7 @@ class Sold:
 
 class Market(Protocol):
     """A sandbox. ``faults``: the marketplace's operations by what an adapter does there; ``pieces``: what one order may
-    hold at most; ``window``: seconds within which a write that was sent takes effect.
+    hold at most; ``orders_every``: how often the play reads orders; ``window``: seconds within which a write that was sent takes effect.
     """
 
     app: ASGIApp
@@ -66,6 +66,7 @@ class Market(Protocol):
     operations: dict[str, tuple[str, ...]]
     on_stock_write: list[Callable[[Any], None]]
     pieces: int
+    orders_every: str
     window: float
 
     def config(self, url: str) -> str:

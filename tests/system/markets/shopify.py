@@ -1,6 +1,7 @@
 """A Shopify shop in a replay: products with one variant each, stock by compare-and-set. Its points are those of Plus."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from marketsync.adapter.api import Money
 from marketsync_adapters.shopify.sandbox import Rules, Shop, build_app
@@ -14,8 +15,9 @@ PAYMENTS = {"PAID": "paid", "PENDING": "pending", "REFUNDED": "refunded", "VOIDE
 
 class Shopify:
     pieces = 10**9
+    orders_every = "1s"
     window = 3.0
-    operations = {
+    operations: ClassVar[dict[str, tuple[str, ...]]] = {
         "stock": ("stock",), "offers": ("product", "price"), "ship": ("ship",), "orders": ("orders",),
         "pages": ("orders",),
     }  # fmt: skip

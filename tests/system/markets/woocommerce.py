@@ -4,7 +4,7 @@ Its host bears anything: the adapter asks 50 times a second, the most that its s
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from marketsync.adapter.api import Money
 from marketsync_adapters.woocommerce.sandbox import Rules, Shop, build_app
@@ -16,8 +16,9 @@ PAYMENTS = {"pending": "pending", "processing": "paid", "completed": "paid"}
 
 class WooCommerce:
     pieces = 10**9
+    orders_every = "1s"
     window = 3.0
-    operations = {
+    operations: ClassVar[dict[str, tuple[str, ...]]] = {
         "stock": ("batch_products",), "offers": ("batch_products",), "ship": ("update_order",),
         "orders": ("list_orders",), "pages": ("list_orders",),
     }  # fmt: skip
