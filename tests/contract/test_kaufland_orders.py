@@ -147,6 +147,21 @@ class TestCommands:
         assert [Result.APPLIED] == [one.result for one in bench.harness().run(test)]
         assert ["need_to_be_sent"] * 2 == [piece.status for piece in pieces(bench)]
 
+    @pytest.mark.parametrize("kind", ["acknowledge", "ship"])
+    def test_a_piece_whose_acknowledgement_was_lost_is_acknowledged(self, bench: Bench, kind: str) -> None:
+        """The second try is refused, as the piece is further by then; the others follow."""
+        bench.market.sales.buy([("seed-00000", 3)])
+
+        async def test(session: Session) -> CommandResult:
+            session.harness.hands.fault("acknowledge", FaultKind.ERROR_AFTER)
+            if kind == "ship":
+                return await session.adapter.ship(WHOLE)
+            return next(iter(await session.adapter.acknowledge([WHOLE])))
+
+        assert bench.harness().run(test).result is Result.APPLIED
+        expected = {"ship": "sent", "acknowledge": "need_to_be_sent"}[kind]
+        assert [expected] * 3 == [piece.status for piece in pieces(bench)]
+
     def test_pieces_are_sent_by_their_ids(self, bench: Bench) -> None:
         """A partial shipment names its pieces; those that are open are acknowledged on the way."""
         bench.market.sales.buy([("seed-00000", 3)])

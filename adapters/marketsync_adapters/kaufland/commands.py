@@ -32,11 +32,20 @@ class Commands:
         done = 0
         for unit in order["order_units"]:
             if unit["status"] == "open":
-                problem = await self._client.act("acknowledge", unit["id_order_unit"], "fulfil")
+                problem = await self._fulfil(command.order_id, unit)
                 if problem is not None:
                     return _refused(problem, unit, done)
                 done += 1
         return CommandResult(result=Result.APPLIED, reference=command.order_id)
+
+    async def _fulfil(self, order_id: str, unit: Unit) -> Problem | None:
+        """Move one open unit on. None where it is further now, whoever moved it: the answer of a first try may be lost."""
+        problem = await self._client.act("acknowledge", unit["id_order_unit"], "fulfil")
+        if problem is None:
+            return None
+        order = await self._client.order(order_id) or {"order_units": ()}
+        now = {one["id_order_unit"]: one["status"] for one in order["order_units"]}
+        return None if now.get(unit["id_order_unit"]) == "need_to_be_sent" else problem
 
     async def ship(self, command: Command) -> CommandResult:
         if command.lines and all(line.quantity == 0 for line in command.lines):
@@ -44,7 +53,7 @@ class Commands:
 
         async def send(unit: Unit, carrier: str) -> Problem | None:
             if unit["status"] == "open":  # Kaufland knows no way from open to sent but this one
-                problem = await self._client.act("acknowledge", unit["id_order_unit"], "fulfil")
+                problem = await self._fulfil(command.order_id, unit)
                 if problem is not None:
                     return problem
             body = {"tracking_numbers": command.tracking, "carrier_code": carrier}
