@@ -12,6 +12,7 @@ from marketsync.adapter.content import Aspect
 from marketsync.config.loader import load
 from marketsync.daemon.adapters import Installed
 from marketsync.daemon.house import open_house
+from marketsync.daemon.once import sync_once
 from marketsync.ledger import migrate
 from marketsync.sync.adopt import adopt
 from tests.system.daemon_process import DaemonProcess
@@ -48,6 +49,7 @@ def run(plan: Plan, stage: Stage) -> Report:
             files / "reports", files / "sink", files / "figures.csv", oracle.opening, owned_by_source, rng
         )
         config = stage.configure(shops)
+        _read_sources(config)
         adopt_all(config)
         with _daemon(config) as daemon:
             warehouse.on_delivery = oracle.delivered if stage.sink_tells else None
@@ -116,6 +118,18 @@ def adopt_all(config_path: Path) -> None:
         async with open_house(config, config_path.parent) as house:
             for name in house.channels:
                 await adopt(house, name, frozenset(Aspect), commit=True)
+
+    asyncio.run(run())
+
+
+def _read_sources(config_path: Path) -> None:
+    """What a person does before that: read every source once, so that nothing is written without its overrides."""
+    config = load(config_path, adapters=Installed()).whole()
+    migrate.upgrade(config.ledger.get_secret_value())
+
+    async def run() -> None:
+        async with open_house(config, config_path.parent) as house:
+            await sync_once(house, [], ["ingest"], lambda _: None)
 
     asyncio.run(run())
 
