@@ -33,8 +33,15 @@ def write_config(folder: Path, ledger: str, body: str) -> Path:
     return path
 
 
+UNGUARDED = "guards: {price_change: off, no_reference: off, prices_moved: off, zeroed: off, stock_jump: off}\n"
+
+
 def sandboxes(*names: str, extra: str = "") -> str:
-    """YAML of channels on sandbox marketplaces without limits; ``extra`` goes below each channel."""
+    """YAML of channels on sandbox marketplaces without limits; ``extra`` goes below each channel.
+
+    Guards are off where ``extra`` says nothing of them: most tests change a price to see it leave.
+    """
+    extra = extra if "guards:" in extra else f"{extra.rstrip()}\n{UNGUARDED}"
     channels_yaml = "".join(
         f"  {name}:\n    adapter: sandbox\n    credentials: {{api_key: sandbox-key}}\n"
         f"    settings: {{base_url: 'http://{name}.test', limits: false}}\n" + "".join(f"    {line}\n" for line in extra.splitlines())

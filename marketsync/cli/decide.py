@@ -63,7 +63,7 @@ def decide(
     by: Annotated[str, typer.Option(help="Who decides; else your name on this machine.")] = "",
 ) -> None:
     """Say whether a held command was done on the channel, or is to be sent again."""
-    by = by or _user()
+    by = by or user()
     with busy("writing it down"):
         one = asyncio.run(_decide(number, done=done, by=by, why=why))
     if session.json:
@@ -79,7 +79,8 @@ def decide(
         line(f"command {number}, {one.kind} of order {one.order}: sent again")
 
 
-def _user() -> str:
+def user() -> str:
+    """Who decides, where nothing else was said."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number without a name

@@ -24,6 +24,7 @@ from marketsync.config.section import Bind, LocalPath, Name, NonEmpty, Section
 from marketsync.config.source_settings import HttpUrl, SourceSettings
 from marketsync.domain.assortment import Assortment
 from marketsync.domain.availability import StockRules
+from marketsync.domain.guards import GuardRules
 from marketsync.domain.listing import ListingRules
 from marketsync.domain.price_rules import PriceRules
 from marketsync.domain.rates import RateTable
@@ -103,6 +104,7 @@ class Channel(Section):
     listing: ListingRules = ListingRules()
     listing_map: Mapping[NonEmpty, Components] = Field(default_factory=dict)
     """Channel SKU to the items it is made of: multipacks, kits, renamed SKUs. Or a CSV: `{file: path}`."""
+    guards: GuardRules = GuardRules()
     schedule: TaskSchedule = TaskSchedule()
     orders: OrderPolicy = OrderPolicy()
     keep_buyers: Duration | None = None

@@ -17,6 +17,7 @@ from pydantic import (
 
 from marketsync.config.schedule import Schedule
 from marketsync.config.section import LocalPath, NonEmpty, Section
+from marketsync.domain.guards import SourceGuards
 from marketsync.domain.item import FIELD_GROUPS, ITEM_FIELDS
 from marketsync.domain.scalars import CurrencyCode, Duration
 
@@ -103,6 +104,7 @@ class SourceSettings(Section):
     """When the figure of a source that owns on hand falls by itself."""
     max_age: Duration | None = None
     """An older snapshot counts as stale."""
+    guards: SourceGuards = SourceGuards()
 
     format: Literal["csv", "xlsx", "jsonl", "xml"] | None = None
     """Left out: recognised."""

@@ -256,5 +256,5 @@ def _plan(name: str, settings: SourceSettings, source: Source) -> SourcePlan:
     stock = "stock" in settings.owns
     return SourcePlan(
         name, source, _source_policy(name, settings), stock, _locations(settings) if stock else (),
-        overrides="overrides" in settings.owns,
+        overrides="overrides" in settings.owns, guards=settings.guards, max_age=settings.max_age,
     )  # fmt: skip

@@ -1,11 +1,12 @@
 """Taking offers out of the outbox: pick what is due, write the intent, mark it UNKNOWN, in one transaction."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, TextualSelect, text
 
+from marketsync.adapter.content import Aspect
 from marketsync.adapter.spec import Operation
 from marketsync.domain.content import ABSENT, UNKNOWN
 from marketsync.ledger.outbox import (
@@ -18,6 +19,7 @@ from marketsync.ledger.outbox import (
     STOCK_READY,
     WITHDRAWS,
     Lane,
+    held,
     mask,
     on,
     refresh,
@@ -26,6 +28,7 @@ from marketsync.ledger.sql import among, document, listed, many, returning_id
 from marketsync.ledger.types import Document
 
 DAY = 86_400_000_000  # microseconds
+UNHELD = held(Aspect.PRICE) | held(Aspect.STOCK)  # none of these on an offer that is created with its stock
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
-    """Who claims. ``pulled_from``: when the last complete order pull began (µs), None while it is too old to raise."""
+    """Who claims. ``pulled_from``: when the last complete order pull began (µs), None while it is too old to raise.
+
+    ``allowed``: which bits of a row may leave at all; None: all of them.
+    """
 
     channel_id: int
     door: Door
@@ -77,6 +83,7 @@ class ClaimRequest:
     groups_variants: bool = False
     revisions_per_day: int = 0
     skus: Sequence[str] | None = None
+    allowed: Callable[[Row[Any]], int] | None = None
 
 
 _COLUMNS = f"""
@@ -159,7 +166,7 @@ def _select(conn: Connection, request: ClaimRequest, lane: Lane, limit: int) -> 
         values["pulled"] = request.pulled_from
     if lane is Lane.LISTING and mask(request.door.operation.aspects) & BITS[ASPECTS[2]]:
         # A create that carries stock is a raise too: the same offer may have been sold before its id was lost.
-        where += " AND (remote_id IS NOT NULL OR (stock_basis < :pulled AND (held & 6) = 0))"
+        where += f" AND (remote_id IS NOT NULL OR (stock_basis < :pulled AND (held & {UNHELD}) = 0))"
         values["pulled"] = -1 if request.pulled_from is None else request.pulled_from
     if request.revisions_per_day:
         where += " AND NOT (COALESCE(revisions_on, 0) = :today AND revisions_today >= :revisions)"
@@ -181,6 +188,11 @@ def _typed(sql: str) -> TextualSelect:
 
 def _bits(row: Row[Any], request: ClaimRequest) -> int:
     """Which aspects of a row this door writes now."""
+    bits = _due_bits(row, request)
+    return bits & request.allowed(row) if bits and request.allowed is not None else bits
+
+
+def _due_bits(row: Row[Any], request: ClaimRequest) -> int:
     carried = mask(request.door.operation.aspects)
     if row.withdraws:
         return BITS[ASPECTS[0]]

@@ -28,6 +28,7 @@ class StoredOffer:
     stock: bytes
     price_acked: bytes
     stock_basis: int
+    held: int
     known: bool  # on the channel, or perhaps on it
 
 
@@ -81,7 +82,7 @@ class Changes:
 
 _STORED = (
     "SELECT id, sku, item_sku, family, remote_id, fulfilled_by, left_at, listing_desired, price_desired,"
-    " stock_desired, price_acked, stock_basis,"
+    " stock_desired, price_acked, stock_basis, held,"
     " CASE WHEN remote_id IS NOT NULL OR listing_acked <> :absent OR open_batch IS NOT NULL THEN 1 ELSE 0 END AS known"
     " FROM offer WHERE channel_id = :channel AND "
 )
@@ -114,7 +115,8 @@ def _stored(conn: Connection, statement: Any, values: Mapping[str, Any]) -> dict
             bytes(row[9]),
             bytes(row[10]),
             row[11],
-            row[12] == 1,
+            row[12],
+            row[13] == 1,
         )
         for row in conn.execute(statement, values)
     }

@@ -10,7 +10,10 @@ from marketsync.ledger.sql import among, listed
 
 @dataclass(frozen=True, slots=True)
 class IssueRow:
-    """``scope`` is "channel:NAME", "source:NAME", "sink:NAME" or "account:NAME"; ``place`` file:row:column."""
+    """``scope`` is "channel:NAME", "source:NAME", "sink:NAME" or "account:NAME"; ``place`` file:row:column.
+
+    ``reason``: the channel's own code, where it refused something.
+    """
 
     scope: str
     code: str
@@ -18,14 +21,16 @@ class IssueRow:
     sku: str = ""
     hint: str = ""
     place: str = ""
+    reason: str = ""
 
 
 _RAISE = text(
     """
-    INSERT INTO issue (scope, sku, code, message, hint, place, count, first_seen, last_seen, closed_at)
-    VALUES (:scope, :sku, :code, :message, :hint, :place, 1, :now, :now, NULL)
+    INSERT INTO issue (scope, sku, code, reason, message, hint, place, count, first_seen, last_seen, closed_at)
+    VALUES (:scope, :sku, :code, :reason, :message, :hint, :place, 1, :now, :now, NULL)
     ON CONFLICT (scope, sku, code) DO UPDATE SET
-        message = excluded.message, hint = excluded.hint, place = excluded.place, last_seen = excluded.last_seen,
+        reason = excluded.reason, message = excluded.message, hint = excluded.hint, place = excluded.place,
+        last_seen = excluded.last_seen,
         first_seen = CASE WHEN issue.closed_at IS NULL THEN issue.first_seen ELSE excluded.first_seen END,
         count = CASE WHEN issue.closed_at IS NULL THEN issue.count + 1 ELSE 1 END,
         closed_at = NULL
@@ -38,7 +43,7 @@ def raise_issues(conn: Connection, issues: Iterable[IssueRow], now: int) -> None
     rows = {
         (i.scope, i.sku, i.code): {
             "scope": i.scope, "sku": i.sku, "code": i.code, "message": i.message[:1000], "hint": i.hint[:500],
-            "place": i.place, "now": now,
+            "place": i.place, "reason": i.reason[:200], "now": now,
         }
         for i in issues
     }  # fmt: skip

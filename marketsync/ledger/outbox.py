@@ -11,6 +11,13 @@ from marketsync.adapter.content import Aspect
 BITS: dict[Aspect, int] = {Aspect.LISTING: 1, Aspect.PRICE: 2, Aspect.STOCK: 4}
 ZERO_DOOR = 8  # in ``managed``: stock zero may go through a faster door while another op is open
 ASPECTS = tuple(BITS)
+# In ``held``: an aspect's bit, and that bit so many places higher while the verdict over its whole run is awaited.
+IN_RUN = 3
+
+
+def held(aspect: Aspect) -> int:
+    """The bits of ``held`` that keep an aspect from leaving."""
+    return BITS[aspect] | BITS[aspect] << IN_RUN
 
 
 class Lane(IntEnum):
@@ -41,7 +48,7 @@ def _dirty(aspect: Aspect) -> str:
 
 def _free(aspect: Aspect) -> str:
     return (
-        f"({_dirty(aspect)} AND (held & {BITS[aspect]}) = 0"
+        f"({_dirty(aspect)} AND (held & {held(aspect)}) = 0"
         f" AND ({aspect}_parked IS NULL OR {aspect}_parked <> {aspect}_desired))"
     )
 

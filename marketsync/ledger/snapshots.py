@@ -23,6 +23,8 @@ class Mark:
     read: datetime
     checksum: str
     marks: dict[str, str]
+    header: tuple[str, ...] = ()
+    rows: int = 0
 
 
 def previous(conn: Connection, source: str) -> Mark | None:
@@ -33,14 +35,18 @@ def previous(conn: Connection, source: str) -> Mark | None:
         .order_by(_TABLE.c.read_at.desc(), _TABLE.c.id.desc())
         .limit(1)
     ).first()
-    return None if row is None else Mark(row.exported_at, row.read_at, row.checksum, row.marks or {})
+    return (
+        None
+        if row is None
+        else Mark(row.exported_at, row.read_at, row.checksum, row.marks or {}, tuple(row.header or ()), row.rows)
+    )
 
 
 def begin(conn: Connection, source: str, snapshot: Mark) -> int:
     """Note that a snapshot is being read; returns its id."""
     values: dict[str, Any] = {
         "source": source, "exported_at": snapshot.exported, "read_at": snapshot.read, "checksum": snapshot.checksum,
-        "marks": snapshot.marks, "rows": 0, "changed": 0, "missing": 0, "problems": 0, "verdict": "reading",
+        "marks": snapshot.marks, "header": list(snapshot.header), "rows": 0, "changed": 0, "missing": 0, "problems": 0, "verdict": "reading",
         "error": "",
     }  # fmt: skip
     return int(conn.execute(_TABLE.insert().values(**values).returning(_TABLE.c.id)).scalar_one())
@@ -59,6 +65,11 @@ def finish(
 
 def fail(conn: Connection, snapshot_id: int, error: str) -> None:
     conn.execute(update(_TABLE).where(_TABLE.c.id == snapshot_id).values(verdict="failed", error=error[:2000]))
+
+
+def hold(conn: Connection, snapshot_id: int, why: str) -> None:
+    """A guard stopped a snapshot: nothing of it was applied."""
+    conn.execute(update(_TABLE).where(_TABLE.c.id == snapshot_id).values(verdict="held", error=why[:2000]))
 
 
 def replace_overrides(conn: Connection, source: str, rows: Sequence[OverrideRow]) -> list[str]:

@@ -16,6 +16,7 @@ from marketsync.domain.availability import available, kit, shown, spread
 from marketsync.domain.content import ABSENT, to_document
 from marketsync.domain.item import Item
 from marketsync.domain.listing_map import Components, renamed
+from marketsync.domain.packs import pack
 from marketsync.ledger import desired
 from marketsync.ledger import items as item_store
 from marketsync.ledger.desired import Changes, NewOffer, StoredOffer, Wanted, wanted
@@ -23,6 +24,7 @@ from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
 from marketsync.ledger.sql import alone
 from marketsync.ledger.stock import pieces
 from marketsync.ledger.types import micros
+from marketsync.sync.guard import EVERYTHING, Firsts, watch
 from marketsync.sync.rules import ChannelRules
 
 PROBLEMS = ("no_price", "listing_problem", "kit_without_item")
@@ -79,6 +81,7 @@ class _Desk:
     changes: Changes = field(default_factory=Changes)
     problems: list[IssueRow] = field(default_factory=list)
     fine: list[str] = field(default_factory=list)
+    firsts: Firsts = field(default_factory=Firsts)
 
 
 def derive_items(
@@ -88,10 +91,13 @@ def derive_items(
     gone: Collection[str],
     order: Sequence[str],
     now: datetime,
+    *,
+    in_run: bool = False,
 ) -> Derived:
     """Bring every offer of these items in line, on every channel. ``gone``: SKUs that no source names any more.
 
-    The caller is ``alone`` since before it loaded the items.
+    ``in_run``: what changes waits for the verdict over the run that it is part of. The caller is ``alone`` since before
+    it loaded the items.
     """
     derived = Derived()
     by_sku = {item.sku: item for item in items}
@@ -116,23 +122,32 @@ def derive_items(
         )
         for name in names:
             _offer(desk, name)
-        _write(conn, desk, names)
+        _write(conn, desk, names, in_run=in_run)
         derived.add(rules.name, desk.changes.count)
     _look_again(conn, items, now)
     return derived
 
 
 def derive_stock(
-    conn: Connection, channels: Sequence[ChannelRules], skus: Iterable[str], order: Sequence[str], now: datetime
+    conn: Connection,
+    channels: Sequence[ChannelRules],
+    skus: Iterable[str],
+    order: Sequence[str],
+    now: datetime,
+    *,
+    in_run: bool = False,
 ) -> set[str]:
-    """Recompute the stock of every offer that takes pieces of these items. Returns the channels with changes."""
+    """Recompute the stock of every offer that takes pieces of these items. Returns the channels with changes.
+
+    ``in_run``: a source says so, and its zeros wait for the verdict over its reading; what a sale changes never waits.
+    """
     alone(conn)
     chosen = sorted(set(skus))
     changed: set[str] = set()
     by_stock = [rules for rules in channels if rules.assortment_needs_stock]
     if by_stock:
         items = item_store.load(conn, chosen, order)
-        changed |= set(derive_items(conn, by_stock, items.values(), (), order, now).changed)
+        changed |= set(derive_items(conn, by_stock, items.values(), (), order, now, in_run=in_run).changed)
     overridden = item_store.has_overrides(conn)
     common = _Common(conn)
     for rules in channels:
@@ -148,6 +163,8 @@ def derive_stock(
                 components = rules.listing_map.components(name)
                 _stock(desk, offer, components, *_pieces(desk, components))
         desired.write(conn, rules.channel_id, rules.managed, desk.changes, rules.dues_now(now), micros(now))
+        if in_run:
+            watch(conn, rules, stored.values(), desk.changes, desk.firsts, micros(now), in_run=True)
         if desk.changes.stock:
             changed.add(rules.name)
     return changed
@@ -186,6 +203,8 @@ def _offer(desk: _Desk, name: str) -> None:
     if not problems and not isinstance(price, str):
         desk.fine.append(name)
     costs = None if isinstance(price, str) else rules.wanted_price(price, desk.now)
+    if costs is not None and (stored is None or (not stored.known and stored.price_acked == ABSENT)):
+        _first_price(desk, name, item, stored, costs, fixed)
     if stored is not None:
         _compare(desk, stored, item, shows, costs)
         _stock(desk, stored, components, pieces, basis)
@@ -194,6 +213,17 @@ def _offer(desk: _Desk, name: str) -> None:
     quantity, shelf = _quantity(desk, name, components, pieces)
     offer = NewOffer(name, item.sku, item.parent, rules.stock_key(name), shows, costs, shelf, quantity, basis)
     desk.changes.new.append(offer)
+
+
+def _first_price(
+    desk: _Desk, name: str, item: Item, stored: StoredOffer | None, costs: Wanted, fixed: Mapping[str, str]
+) -> None:
+    """Note a first price that nothing can be compared with, and a held one that has something by now."""
+    if item.cost is None and item.reference_price is None and "price" not in fixed:
+        if stored is None or stored.price != costs.hash:
+            desk.firsts.groundless[name] = costs
+    elif stored is not None and stored.held & EVERYTHING == EVERYTHING:
+        desk.firsts.grounded.append(stored)
 
 
 def _listing(desk: _Desk, item: Item, fixed: Mapping[str, str]) -> tuple[Wanted, tuple[str, ...]]:
@@ -281,26 +311,7 @@ def _item_of(desk: _Desk, name: str, components: Components) -> Item | None:
     item = desk.items.get(components[0].sku)
     if item is None or renamed(components):
         return item
-    return _pack(item, components[0].quantity)
-
-
-def _pack(item: Item, quantity: int) -> Item:
-    """A multipack made of one item: so many times its price and weight."""
-
-    def times(money: Money | None) -> Money | None:
-        return None if money is None else Money(money.minor * quantity, money.currency)
-
-    return replace(
-        item,
-        title=f"{quantity} x {item.title}" if item.title else item.title,
-        gtin=None,
-        price=times(item.price),
-        sale_price=times(item.sale_price),
-        reference_price=times(item.reference_price),
-        prices={name: Money(money.minor * quantity, money.currency) for name, money in item.prices.items()},
-        cost=times(item.cost),
-        weight_grams=None if item.weight_grams is None else item.weight_grams * quantity,
-    )
+    return pack(item, components[0].quantity)
 
 
 _TEXTS = frozenset({"title", "description", "brand", "category", "condition"})
@@ -319,9 +330,10 @@ def _fixed_price(fixed: Mapping[str, str], rules: ChannelRules) -> Price | None:
     return Price(amount=Money.of(amount, currency), gross=rules.gross)
 
 
-def _write(conn: Connection, desk: _Desk, names: Sequence[str]) -> None:
+def _write(conn: Connection, desk: _Desk, names: Sequence[str], *, in_run: bool) -> None:
     rules, now = desk.rules, micros(desk.now)
     desired.write(conn, rules.channel_id, rules.managed, desk.changes, rules.dues(desk.now), now)
+    watch(conn, rules, desk.stored.values(), desk.changes, desk.firsts, now, in_run=in_run)
     scope = f"channel:{rules.name}"
     if desk.problems:
         raise_issues(conn, desk.problems, now)
@@ -347,7 +359,7 @@ def sweep(
     """One step over the whole catalogue for a channel whose rules changed. Returns where to go on, "" at the end."""
     alone(conn)
     page = list(item_store.page(conn, after, limit, order))
-    derived = derive_items(conn, [rules], page, (), order, now)
+    derived = derive_items(conn, [rules], page, (), order, now, in_run=True)
     return derived, page[-1].sku if len(page) == limit else ""
 
 
@@ -363,6 +375,7 @@ def sweep_orphans(conn: Connection, rules: ChannelRules, after: str, limit: int,
         if not sold or any(c.sku not in live for c in components):
             _leave(desk, offer)
     desired.write(conn, rules.channel_id, rules.managed, desk.changes, rules.dues(now), micros(now))
+    watch(conn, rules, page.values(), desk.changes, desk.firsts, micros(now), in_run=True)
     return desk.changes.count, max(page) if len(page) == limit else ""
 
 

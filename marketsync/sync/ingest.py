@@ -36,6 +36,7 @@ from marketsync.ledger.stock import apply_figures, release_fallen
 from marketsync.ledger.types import micros
 from marketsync.sources.api import Previous, Snapshot
 from marketsync.sync.derive import Derived, derive_items, derive_stock
+from marketsync.sync.guard import judge, stop_snapshot
 from marketsync.sync.live import House, SourcePlan
 
 READ_CHUNK = 1000
@@ -54,12 +55,14 @@ class IngestReport:
     problems: int = 0
     derived: Derived = field(default_factory=Derived)
     unchanged: bool = False
+    held: int = 0  # offers that wait for a person, by the verdict over this reading
+    stopped: str = ""  # why nothing of it was applied
 
     @property
     def totals(self) -> dict[str, int]:
         offers = sum(self.derived.changed.values())
         return {"rows": self.rows, "changed": self.changed_rows, "missing": self.missing,
-                "problems": self.problems, "offers": offers}  # fmt: skip
+                "problems": self.problems, "offers": offers, "held": self.held, "stopped": int(bool(self.stopped))}  # fmt: skip
 
 
 class _Reading:
@@ -114,20 +117,22 @@ async def ingest(house: House, plan: SourcePlan) -> IngestReport:
     previous = await house.ledger.read(partial(snapshots.previous, source=plan.name))
     seen = Previous(previous.checksum, previous.marks) if previous else None
     snapshot = await plan.source.open(seen)
-    if snapshot is None:
-        return IngestReport(unchanged=True)
-    try:
-        if plan.overrides:
-            return await _ingest_overrides(house, plan, snapshot)
-        return await _ingest(
-            house, plan, snapshot, same=previous is not None and previous.checksum == snapshot.checksum
-        )
-    finally:
-        snapshot.close()
+    report = IngestReport(unchanged=True)
+    if snapshot is not None:
+        house.runs.add(plan.name)
+        try:
+            report = await (_ingest_overrides(house, plan, snapshot) if plan.overrides
+                            else _ingest(house, plan, snapshot, previous))  # fmt: skip
+        finally:
+            house.runs.discard(plan.name)
+            snapshot.close()
+    # Also where nothing moved: a crash may have left changes of an earlier reading without a verdict.
+    report.held = sum((await judge(house)).values())
+    return report
 
 
-async def _ingest(house: House, plan: SourcePlan, snapshot: Snapshot, *, same: bool) -> IngestReport:
-    began = micros(house.clock.now())
+async def _ingest(house: House, plan: SourcePlan, snapshot: Snapshot, previous: snapshots.Mark | None) -> IngestReport:
+    began, same = micros(house.clock.now()), previous is not None and previous.checksum == snapshot.checksum
     snapshot_id = await house.ledger.write(partial(snapshots.begin, source=plan.name, snapshot=_mark(snapshot)))
     with tempfile.TemporaryFile(prefix="marketsync-") as spool:
         reading = _Reading(house, plan, snapshot, snapshot_id, spool)
@@ -139,6 +144,8 @@ async def _ingest(house: House, plan: SourcePlan, snapshot: Snapshot, *, same: b
                 said = str(error)
                 await house.ledger.write(lambda conn: snapshots.fail(conn, snapshot_id, said))
                 raise
+            if await _stopped(house, plan, reading, previous):
+                return reading.report
             spool.seek(0)
             await _apply(house, plan, reading)
             await _remove_missing(house, plan, reading)
@@ -148,7 +155,25 @@ async def _ingest(house: House, plan: SourcePlan, snapshot: Snapshot, *, same: b
 
 
 def _mark(snapshot: Snapshot) -> snapshots.Mark:
-    return snapshots.Mark(snapshot.exported, snapshot.read, snapshot.checksum, dict(snapshot.marks))
+    return snapshots.Mark(
+        snapshot.exported, snapshot.read, snapshot.checksum, dict(snapshot.marks), header=snapshot.header
+    )
+
+
+async def _stopped(house: House, plan: SourcePlan, reading: _Reading, previous: snapshots.Mark | None) -> bool:
+    """Whether a guard stops the whole reading; then nothing of it is applied until a person approves it."""
+    now, report = micros(house.clock.now()), reading.report
+
+    def write(conn: Connection) -> str:
+        why = stop_snapshot(conn, plan, reading.snapshot, report.rows, previous, now)
+        if why:
+            snapshots.hold(conn, reading.snapshot_id, why)
+        return why
+
+    report.stopped = await house.ledger.write(write)
+    if report.stopped:
+        house.log.warning("a source is held", source=plan.name, why=report.stopped)
+    return bool(report.stopped)
 
 
 async def _apply(house: House, plan: SourcePlan, reading: _Reading) -> None:
@@ -162,9 +187,9 @@ async def _apply(house: House, plan: SourcePlan, reading: _Reading) -> None:
             before = item_store.figures(conn, plan.name, [row.sku for row in rows]) if plan.owns_stock else {}
             items = item_store.apply(conn, plan.name, rows, house.order)
             moved = _figures(conn, plan, reading, rows, before) if plan.owns_stock else set()
-            derived = derive_items(conn, house.rules, items, (), house.order, now)
+            derived = derive_items(conn, house.rules, items, (), house.order, now, in_run=True)
             others = moved - {item.sku for item in items}
-            for channel in derive_stock(conn, house.rules, others, house.order, now) if others else ():
+            for channel in derive_stock(conn, house.rules, others, house.order, now, in_run=True) if others else ():
                 derived.add(channel, 1)
             return derived
 
@@ -233,7 +258,7 @@ def _forget(
         )  # fmt: skip
     left = item_store.remove(conn, plan.name, skus, house.order, micros(now))
     gone = set(skus) - {item.sku for item in left}
-    return derive_items(conn, house.rules, left, gone, house.order, now)
+    return derive_items(conn, house.rules, left, gone, house.order, now, in_run=True)
 
 
 def _has(hashes: "array[int]", value: int) -> bool:
@@ -249,7 +274,7 @@ async def _release(house: House, plan: SourcePlan, snapshot: Snapshot, report: I
 
     def write(conn: Connection, location: str) -> tuple[set[str], set[str]]:
         freer = release_fallen(conn, plan.name, location, exported=snapshot.exported, read=snapshot.read)
-        return freer, derive_stock(conn, house.rules, freer, house.order, now) if freer else set()
+        return freer, derive_stock(conn, house.rules, freer, house.order, now, in_run=True) if freer else set()
 
     for location in plan.locations:
         freer = {location}
@@ -309,7 +334,8 @@ async def _ingest_overrides(house: House, plan: SourcePlan, snapshot: Snapshot) 
         derived = Derived()
         for start in range(0, len(touched), APPLY_CHUNK):
             items = item_store.load(conn, touched[start : start + APPLY_CHUNK], house.order)
-            for channel, count in derive_items(conn, house.rules, items.values(), (), house.order, now).changed.items():
+            some = derive_items(conn, house.rules, items.values(), (), house.order, now, in_run=True)
+            for channel, count in some.changed.items():
                 derived.add(channel, count)
         return derived
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from marketsync.adapter.api import Adapter, AdapterSpec, ChannelHttp
 from marketsync.adapter.clock import Clock
 from marketsync.config.models import Channel, Config
+from marketsync.domain.guards import SourceGuards
 from marketsync.domain.ownership import LocationPolicy, StockPolicy
 from marketsync.ledger.gateway import Ledger
 from marketsync.sinks.api import Sink
@@ -74,6 +75,8 @@ class SourcePlan:
     owns_stock: bool
     locations: tuple[str, ...] = ()
     overrides: bool = False
+    guards: SourceGuards = field(default_factory=SourceGuards)
+    max_age: timedelta | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +93,7 @@ class House:
     sources: dict[str, SourcePlan] = field(default_factory=dict)
     sinks: dict[str, Sink] = field(default_factory=dict)
     config: Config | None = None
+    runs: set[str] = field(default_factory=set)  # readings and changes of rules that go on now
 
     @property
     def channels(self) -> dict[str, LiveChannel]:

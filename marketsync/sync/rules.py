@@ -37,6 +37,7 @@ class ChannelRules:
         self._account = channel.account or name
         self.stock = channel.stock
         self.gross = channel.price.gross
+        self.guards = channel.guards
         self.versions: Mapping[Aspect, int] = {aspect: spec.mapping_version.get(aspect, 0) for aspect in Aspect}
         self.listing_map = ListingMap(
             {

@@ -14,6 +14,7 @@ from marketsync.ledger.types import micros
 from marketsync.sinks.api import SinkError
 from marketsync.sync import commands, completeness, confirm, deliver, derive, ingest, orders, push, reconcile, returns
 from marketsync.sync.adopt import manage
+from marketsync.sync.guard import judge
 from marketsync.sync.live import House, LiveAccount, LiveChannel
 from marketsync.sync.work import Done, Task, Work
 
@@ -36,7 +37,12 @@ async def _derive(work: Work, owner: str, _run_id: int) -> Done:
     channel.rules.take(row.takes)
     changed = await manage(house, channel)
     if row.rules_hash != channel.rules.hash:
-        changed += await _sweep(house, channel)
+        house.runs.add(owner)
+        try:
+            changed += await _sweep(house, channel)
+        finally:
+            house.runs.discard(owner)
+        await judge(house)
     changed += await _withdraw(house, channel)
     done = Done({"offers": changed})
     if changed:

@@ -2,6 +2,7 @@
 
 from marketsync.adapter.content import Aspect
 from marketsync.domain.content import ABSENT, UNKNOWN
+from marketsync.ledger import outbox
 from marketsync.ledger.outbox import BITS
 
 VALUES = {"absent": ABSENT, "unknown": UNKNOWN}  # to be bound with every one of them
@@ -24,7 +25,7 @@ def parked(aspect: Aspect) -> str:
 
 def held(aspect: Aspect) -> str:
     """A guard stopped a change."""
-    return f"((held & {BITS[aspect]}) <> 0)"
+    return f"((held & {outbox.held(aspect)}) <> 0)"
 
 
 def drifted(aspect: Aspect) -> str:

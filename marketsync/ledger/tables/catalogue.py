@@ -21,6 +21,7 @@ class SourceSnapshot(SQLModel, table=True):
     applied_at: datetime | None = Field(default=None, sa_type=Utc)
     checksum: str = ""
     marks: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
+    header: list[str] | None = Field(default=None, sa_column=Column(Document))
     rows: int = 0
     changed: int = 0
     missing: int = 0
@@ -123,7 +124,7 @@ class ListingMap(SQLModel, table=True):
 
 
 class PriceHistory(SQLModel, table=True):
-    """What price was live from when. Outlives the journal (EU: lowest price of 30 days)."""
+    """What price was live from when, until the next row. Outlives the journal (EU: lowest price of 30 days)."""
 
     __tablename__ = "price_history"
     channel_id: int = Field(sa_column=Column(Integer, ForeignKey("channel.id"), primary_key=True))
@@ -132,3 +133,6 @@ class PriceHistory(SQLModel, table=True):
     minor: int = Field(sa_column=Column(BigInteger, nullable=False))
     currency: str
     sale_minor: int | None = Field(default=None, sa_column=Column(BigInteger))
+    sale_from: datetime | None = Field(default=None, sa_type=Utc)  # None: as long as the row
+    sale_until: datetime | None = Field(default=None, sa_type=Utc)
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)  # the offer left the channel

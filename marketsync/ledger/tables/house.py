@@ -115,6 +115,7 @@ class Hold(SQLModel, table=True):
     """What a guard stopped, until a person approves it."""
 
     __tablename__ = "hold"
+    __table_args__ = (Index("hold_offer", "channel", "sku"), Index("hold_state", "state", "channel", "guard"))
     id: int | None = Field(default=None, sa_column=Column(RowId, primary_key=True))
     channel: str | None = None
     source: str | None = None
@@ -123,6 +124,7 @@ class Hold(SQLModel, table=True):
     guard: str
     message: str
     details: dict[str, Any] | None = Field(default=None, sa_column=Column(Document))
+    cause: bytes | None = Field(default=None, sa_column=Column(LargeBinary))  # stands for what was stopped
     state: str = "held"  # held, approved, rejected, expired
     opened_at: datetime = Field(sa_type=Utc)
     decided_at: datetime | None = Field(default=None, sa_type=Utc)
@@ -139,6 +141,7 @@ class Issue(SQLModel, table=True):
     scope: str  # "channel:NAME", "source:NAME", "sink:NAME", "account:NAME"
     sku: str = ""
     code: str
+    reason: str = ""  # the channel's own code, where it refused something
     message: str
     hint: str = ""
     place: str = ""  # file:row:column where it has one

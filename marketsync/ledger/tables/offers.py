@@ -44,6 +44,7 @@ class Offer(SQLModel, table=True):
               postgresql_where=Column("remote_id").isnot(None)),
         Index("offer_family", "channel_id", "family", sqlite_where=Column("family").isnot(None),
               postgresql_where=Column("family").isnot(None)),
+        Index("offer_held", "channel_id", sqlite_where=Column("held") != 0, postgresql_where=Column("held") != 0),
         Index("offer_stock_key", "stock_key", sqlite_where=Column("stock_key").isnot(None),
               postgresql_where=Column("stock_key").isnot(None)),
     )  # fmt: skip

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("guard", sa.String(), nullable=False),
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("details", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("cause", sa.LargeBinary(), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=True),
@@ -39,12 +40,17 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    with op.batch_alter_table("hold", schema=None) as batch_op:
+        batch_op.create_index("hold_offer", ["channel", "sku"], unique=False)
+        batch_op.create_index("hold_state", ["state", "channel", "guard"], unique=False)
+
     op.create_table(
         "issue",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("scope", sa.String(), nullable=False),
         sa.Column("sku", sa.String(), nullable=False),
         sa.Column("code", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("hint", sa.String(), nullable=False),
         sa.Column("place", sa.String(), nullable=False),
@@ -139,6 +145,7 @@ def upgrade() -> None:
         sa.Column("applied_at", sa.BigInteger(), nullable=True),
         sa.Column("checksum", sa.String(), nullable=False),
         sa.Column("marks", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("header", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("changed", sa.Integer(), nullable=False),
         sa.Column("missing", sa.Integer(), nullable=False),
@@ -336,6 +343,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("family IS NOT NULL"),
         )
         batch_op.create_index(
+            "offer_held",
+            ["channel_id"],
+            unique=False,
+            sqlite_where=sa.text("held != 0"),
+            postgresql_where=sa.text("held != 0"),
+        )
+        batch_op.create_index(
             "offer_open",
             ["open_batch"],
             unique=False,
@@ -372,6 +386,9 @@ def upgrade() -> None:
         sa.Column("minor", sa.BigInteger(), nullable=False),
         sa.Column("currency", sa.String(), nullable=False),
         sa.Column("sale_minor", sa.BigInteger(), nullable=True),
+        sa.Column("sale_from", sa.BigInteger(), nullable=True),
+        sa.Column("sale_until", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["channel_id"], ["channel.id"]),
         sa.PrimaryKeyConstraint("channel_id", "sku", "live_from"),
     )
