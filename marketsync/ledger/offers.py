@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from marketsync.adapter.content import Aspect
 from marketsync.domain.content import ABSENT, UNKNOWN
 from marketsync.ledger.outbox import BITS, Lane, aspects_of, refresh
+from marketsync.ledger.parked import freed
 from marketsync.ledger.sql import among, listed
 
 
@@ -167,7 +168,7 @@ def resend(conn: Connection, channel_id: int, skus: Sequence[str] | None, now: i
         kept = f"CASE WHEN {aspect}_acked = :absent THEN {aspect}_acked ELSE :unknown END"
         sets += [
             f"{aspect}_acked = {kept}",
-            f"{aspect}_parked = NULL",
+            freed(aspect),
             f"{aspect}_attempts = 0",
             f"{aspect}_due = :now",
         ]

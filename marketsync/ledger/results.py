@@ -9,9 +9,11 @@ from sqlalchemy import Connection, Row, text
 from marketsync.adapter.content import Aspect, PushResult, Result
 from marketsync.adapter.errors import NOT_SENT
 from marketsync.domain.content import ABSENT, UNKNOWN
+from marketsync.ledger import prices
 from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
 from marketsync.ledger.outbox import BITS, aspects_of, refresh
 from marketsync.ledger.sql import among, dig, document, listed, many
+from marketsync.ledger.types import Document
 
 Counts = dict[tuple[Aspect, Result], int]
 
@@ -57,7 +59,7 @@ def apply_results(conn: Connection, request: ResultsRequest) -> Counts:
     _remote_ids(conn, items, told)
     for (aspect, result), rows in groups.items():
         _apply(conn, request, aspect, result, rows, told)
-    _note(conn, request, told)
+    _note(conn, request, items, groups, told)
     _close(conn, request, resolved)
     return {key: len(rows) for key, rows in groups.items()}
 
@@ -67,13 +69,13 @@ def _open_items(conn: Connection, batch_id: int) -> Sequence[Row[Any]]:
     return conn.execute(
         text(
             """
-            SELECT pi.offer_id, o.sku, o.remote_id, pi.withdraw, pi.past_open, o.listing_attempts, o.price_attempts,
-                o.stock_attempts, o.listing_parked, o.price_parked, o.stock_parked,
+            SELECT pi.offer_id, o.sku, o.remote_id, pi.withdraw, pi.past_open, pi.results,
+                o.listing_attempts, o.price_attempts, o.stock_attempts, o.listing_parked, o.price_parked, o.stock_parked,
                 CASE WHEN pi.past_open THEN pi.aspects ELSE pi.aspects & o.open_aspects END AS open_bits
             FROM push_item pi JOIN offer o ON o.id = pi.offer_id
             WHERE pi.batch_id = :batch AND (o.open_batch = :batch OR pi.past_open) ORDER BY pi.position
             """
-        ),
+        ).columns(results=Document),
         {"batch": batch_id},
     ).all()
 
@@ -168,7 +170,7 @@ def _applied(conn: Connection, request: ResultsRequest, aspect: Aspect, rows: li
     else:
         _from_intent(conn, request.batch_id, rows, sets, now=request.now)
     if aspect is Aspect.PRICE:
-        _price_history(conn, request, rows)
+        prices.begin(conn, [row.offer_id for row in rows], request.now)
     refused = [row.sku for row in rows if getattr(row, f"{aspect}_parked") is not None]
     if refused:
         close_issues(conn, f"channel:{request.channel}", f"refused_{aspect}", refused, request.now)
@@ -180,6 +182,7 @@ def _withdrawn(conn: Connection, request: ResultsRequest, rows: list[Row[Any]]) 
         sets += [f"{aspect}_acked = :absent", f"{aspect}_seen = :absent", f"{aspect}_acked_content = NULL",
                  f"{aspect}_acked_at = :now", f"{aspect}_parked = NULL", f"{aspect}_attempts = 0"]  # fmt: skip
     _set(conn, rows, ", ".join(sets), absent=ABSENT, now=request.now)
+    prices.end(conn, [row.offer_id for row in rows], request.now)
 
 
 def _restore(conn: Connection, batch_id: int, aspect: Aspect, rows: list[Row[Any]], also: str) -> None:
@@ -223,35 +226,27 @@ def _refused(
         said = told[row.offer_id, aspect]
         message = f"{said.code}: {said.message}" if said.code else said.message
         scope = f"channel:{request.channel}"
-        issues.append(IssueRow(scope, f"refused_{aspect}", message or "refused without a reason", row.sku, said.hint))
+        told_us = message or "refused without a reason"
+        issues.append(IssueRow(scope, f"refused_{aspect}", told_us, row.sku, said.hint, reason=said.code))
     raise_issues(conn, issues, request.now)
 
 
-def _price_history(conn: Connection, request: ResultsRequest, rows: list[Row[Any]]) -> None:
-    minor = dig(conn, "pi.content", "price", "amount", "minor", number=True)
-    sale = dig(conn, "pi.content", "price", "sale", "minor", number=True)
-    currency = dig(conn, "pi.content", "price", "amount", "currency")
-    if conn.dialect.name != "sqlite":
-        currency = f"({currency}) #>> '{{}}'"
-    conn.execute(
-        text(
-            "INSERT INTO price_history (channel_id, sku, live_from, minor, currency, sale_minor)"
-            f" SELECT o.channel_id, o.sku, :now, {minor}, {currency}, {sale} FROM push_item pi"
-            " JOIN offer o ON o.id = pi.offer_id"
-            " WHERE pi.batch_id = :batch AND pi.price_hash <> pi.price_before AND "
-            + among(conn, "o.id", "ids")
-            + " ON CONFLICT DO NOTHING"
-        ),
-        {"now": request.now, "batch": request.batch_id, "ids": listed(conn, [row.offer_id for row in rows])},
-    )
-
-
-def _note(conn: Connection, request: ResultsRequest, told: Mapping[tuple[int, Aspect], PushResult]) -> None:
-    """Keep what the channel said of everything that was not simply applied."""
+def _note(
+    conn: Connection,
+    request: ResultsRequest,
+    items: Sequence[Row[Any]],
+    groups: Mapping[tuple[Aspect, Result], Sequence[Row[Any]]],
+    told: Mapping[tuple[int, Aspect], PushResult],
+) -> None:
+    """Keep what became of every aspect that was not simply applied by the first answer."""
+    before = {row.offer_id: row.results for row in items if row.results}
     notes: dict[int, dict[str, list[str]]] = {}
-    for (offer_id, aspect), said in told.items():
-        if said.result is not Result.APPLIED or said.code:
-            notes.setdefault(offer_id, {})[aspect.value] = [said.result.value, said.code, said.message[:500]]
+    for (aspect, result), rows in groups.items():
+        for row in rows:
+            said = told.get((row.offer_id, aspect))
+            if result is not Result.APPLIED or (said and said.code) or row.offer_id in before:
+                note = [result.value, said.code, said.message[:500]] if said else [result.value, "", "no answer"]
+                notes.setdefault(row.offer_id, dict(before.get(row.offer_id, {})))[aspect.value] = note
     many(
         conn,
         "UPDATE push_item SET results = :results WHERE batch_id = :batch AND offer_id = :offer",

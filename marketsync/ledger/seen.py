@@ -7,9 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from marketsync.adapter.content import Aspect
-from marketsync.domain.content import ABSENT
+from marketsync.domain.content import ABSENT, UNKNOWN
+from marketsync.ledger import prices
 from marketsync.ledger.desired import bring_up
 from marketsync.ledger.outbox import BITS
+from marketsync.ledger.parked import freed
 from marketsync.ledger.sql import among, document, listed
 from marketsync.ledger.types import Document
 
@@ -109,7 +111,7 @@ def _acknowledge(conn: Connection, aspect: Aspect, rows: Sequence[SeenAspect], n
     # A reading never speaks of an op that began while it was made.
     sets = (
         f"{aspect}_since = CASE WHEN {aspect}_desired <> {aspect}_acked THEN {aspect}_since ELSE :now END,"
-        f" {aspect}_acked = :acked, {aspect}_acked_content = :content, {aspect}_due = :now, {aspect}_parked = NULL,"
+        f" {aspect}_acked = :acked, {aspect}_acked_content = :content, {aspect}_due = :now, {freed(aspect)},"
         " healed_on = COALESCE(:heals, healed_on)"
     )
     if aspect is Aspect.STOCK:
@@ -119,11 +121,13 @@ def _acknowledge(conn: Connection, aspect: Aspect, rows: Sequence[SeenAspect], n
         )
     values = [
         {"id": row.offer_id, "acked": row.acked, "content": document(conn, row.content), "now": now,
-         "heals": row.heals_on}
+         "heals": row.heals_on, "unknown": UNKNOWN}
         | ({"quantity": row.quantity, "basis": row.basis} if aspect is Aspect.STOCK else {})
         for row in rows
     ]  # fmt: skip
     conn.execute(text(f"UPDATE offer SET {sets} WHERE id = :id AND open_batch IS NULL"), values)
+    if aspect is Aspect.PRICE:
+        prices.begin(conn, [row.offer_id for row in rows], now)
 
 
 def found(conn: Connection, rows: Iterable[tuple[int, str | None, str]]) -> None:
@@ -149,10 +153,13 @@ def missing(conn: Connection, channel_id: int, seen_from: int, before: int, limi
 
 def lost(conn: Connection, ids: Sequence[int], now: int) -> None:
     """These offers are not on the channel any more: they are ABSENT, and due to be created again."""
+    idle = text(f"SELECT id FROM offer WHERE {among(conn, 'id', 'ids')} AND open_batch IS NULL")
+    gone = list(conn.execute(idle, {"ids": listed(conn, ids)}).scalars())
     sets = ["remote_id = NULL", "stock_acked_quantity = NULL", "proved = 0", "listing_due = :now"]
     sets += [f"{aspect}_acked = :absent, {aspect}_seen = :absent, {aspect}_acked_content = NULL" for aspect in Aspect]
     conn.execute(
-        text(f"UPDATE offer SET {', '.join(sets)} WHERE {among(conn, 'id', 'ids')} AND open_batch IS NULL"),
-        {"ids": listed(conn, ids), "absent": ABSENT, "now": now},
+        text(f"UPDATE offer SET {', '.join(sets)} WHERE {among(conn, 'id', 'ids')}"),
+        {"ids": listed(conn, gone), "absent": ABSENT, "now": now},
     )
-    bring_up(conn, ids)
+    prices.end(conn, gone, now)
+    bring_up(conn, gone)

@@ -65,7 +65,7 @@ _OURS = "l.fulfilled_by = 'merchant' AND l.components IS NOT NULL"
 _OFFER = "SELECT ch.name, o.sku{} FROM offer o JOIN channel ch ON ch.id = o.channel_id WHERE "
 
 _STUCK = " OR ".join(f"((managed & {BITS[a]}) <> 0 AND {a}_acked = :unknown)" for a in ASPECTS)
-_PARKED = " AND ".join(f"{a}_parked IS NULL" for a in ASPECTS)
+_PARKED = " AND ".join(f"({a}_parked IS NULL OR {a}_parked = :unknown)" for a in ASPECTS)
 _SHORT = " OR ".join(
     f"LENGTH({a}_{state}) <> 16 OR {a}_{state} IS NULL" for a in ASPECTS for state in ("desired", "acked", "seen")
 )
