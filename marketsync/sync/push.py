@@ -5,12 +5,13 @@ results are committed. A crash anywhere leaves a batch without an answer: what i
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from marketsync.adapter.api import PushesOffers, ReadsOffers
 from marketsync.adapter.content import Aspect, OfferOp, PushOutcome, PushResult, Result
@@ -68,8 +69,15 @@ class PushReport:
 class _Run:
     """One run over one channel; several workers share it."""
 
-    def __init__(self, house: House, channel: LiveChannel, run_id: int | None, skus: Sequence[str] | None) -> None:
-        self.house, self.channel, self.run_id, self.skus = house, channel, run_id, skus
+    def __init__(
+        self,
+        house: House,
+        channel: LiveChannel,
+        run_id: int | None,
+        skus: Sequence[str] | None,
+        allowed: Callable[[Row[Any]], int] | None,
+    ) -> None:
+        self.house, self.channel, self.run_id, self.skus, self.allowed = house, channel, run_id, skus, allowed
         self.report = PushReport()
         self.shut: set[tuple[str, str]] = set()  # doors that have to wait
         self.answers = 0
@@ -138,6 +146,7 @@ class _Run:
                 groups_variants=spec.groups_variants,
                 revisions_per_day=spec.revisions_per_day,
                 skus=self.skus,
+                allowed=self.allowed,
             )
             claim = claims.claim(conn, request)
             return claim, claim is None and claims.starved(conn, request)
@@ -284,13 +293,20 @@ def _op(op: ClaimedOp) -> OfferOp:
 
 
 async def push(
-    house: House, channel: LiveChannel, *, run_id: int | None = None, skus: Sequence[str] | None = None
+    house: House,
+    channel: LiveChannel,
+    *,
+    run_id: int | None = None,
+    skus: Sequence[str] | None = None,
+    allowed: Callable[[Row[Any]], int] | None = None,
 ) -> PushReport:
     """Send what is due on a channel. The caller has made sure that the channel is active.
 
+    ``skus`` and ``allowed`` (see ``ClaimRequest``) keep it to some offers and aspects.
+
     Errors of the channel end up in the report: what was sent before them counts.
     """
-    run = _Run(house, channel, run_id, skus)
+    run = _Run(house, channel, run_id, skus, allowed)
     await _find_lost_creates(house, channel)
     workers = max(1, channel.account.spec.concurrency)
     try:
