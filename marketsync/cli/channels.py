@@ -7,17 +7,16 @@ import typer
 
 from marketsync.adapter.content import Aspect
 from marketsync.adapter.errors import MarketsyncError
-from marketsync.cli.output import busy, document, line, note, progress, table
+from marketsync.cli import adopting
+from marketsync.cli.output import document, line, note, progress
 from marketsync.cli.session import session
 from marketsync.cli.work import make_ledger
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from marketsync.config.models import Config
     from marketsync.ledger.channels import ChannelRow
     from marketsync.ledger.gateway import Ledger
-    from marketsync.sync.adopt import AdoptReport
 
 AT_ONCE = 1_000  # offers per transaction
 ChannelName = Annotated[str, typer.Argument(metavar="CHANNEL", help="As the configuration names it.")]
@@ -44,24 +43,7 @@ def adopt(
     if channel not in config.channels:
         raise MarketsyncError(f"there is no channel {channel}: there are {', '.join(config.channels) or 'none'}")
     make_ledger()
-    with busy(f"reading {channel}"):
-        report = asyncio.run(_adopt(config, channel, takes, commit=False))
-    if not session.json:
-        _show(report)
-    commit = yes or _agreed(channel)
-    if commit:
-        with busy(f"reading {channel}"):
-            report = asyncio.run(_adopt(config, channel, takes, commit=True))
-    if session.json:
-        document({
-            "channel": report.channel, "matched": report.matched, "missing": report.missing,
-            "unknown": report.unknown, "changes": report.changes, "open_orders": report.open_orders,
-            "takes": sorted(takes), "adopted": commit,
-        })  # fmt: skip
-    elif commit:
-        line(f"{channel} is adopted: marketsync writes {', '.join(sorted(takes))} from now on")
-    else:
-        line("nothing was changed: repeat it with --yes")
+    asyncio.run(adopting.adopt(config, channel, takes, yes=yes))
 
 
 def _takes(written: str) -> frozenset[Aspect]:
@@ -74,33 +56,6 @@ def _takes(written: str) -> frozenset[Aspect]:
             f"{written!r}: write one or more of {', '.join(Aspect)}, with commas", param_hint="--take"
         )
     return takes
-
-
-def _agreed(channel: str) -> bool:
-    """Ask, where somebody can answer."""
-    import sys  # noqa: PLC0415
-
-    if session.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return False
-    return typer.confirm(f"Adopt {channel}?", default=False)
-
-
-async def _adopt(config: "Config", channel: str, takes: frozenset[Aspect], *, commit: bool) -> "AdoptReport":
-    from marketsync.sync import adopt as adopting  # noqa: PLC0415
-
-    async with session.house(config, lock=False) as house:
-        return await adopting.adopt(house, channel, takes, commit=commit)
-
-
-def _show(report: "AdoptReport") -> None:
-    rows = [
-        ("offers of the catalogue that are there", report.matched),
-        ("offers of the catalogue that are not there: to be created", report.missing),
-        ("offers there that are in no catalogue: left alone", report.unknown),
-        *((f"offers whose {aspect} would change", report.changes.get(aspect, 0)) for aspect in Aspect),
-        ("open orders: reserved, never delivered", report.open_orders),
-    ]
-    table((report.channel, "number"), rows, right=("number",))
 
 
 # ------------------------------------------------------------------ pause, resume

@@ -1,6 +1,6 @@
 """Runs one command and turns whatever happens into an exit code and one clear message.
 
-0 is fine, 1 something failed, 2 wrong usage or configuration, 130 Ctrl-C.
+0 is fine, 1 something failed, 2 wrong usage or configuration, 3 changes are pending (`plan`), 130 Ctrl-C.
 """
 
 import os
