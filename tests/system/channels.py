@@ -75,7 +75,10 @@ class Channels:
         for code, pieces in purchase.wanted.items():
             sku, units, per_unit = self._offer(channel, code, pieces)
             shown = shelf.get(sku)
-            taken = 0 if shown is None or shown.price is None else min(units, shown.quantity or 0)
+            there = (
+                0 if shown is None or shown.price is None else max(0, shown.quantity or 0)
+            )  # WooCommerce shows debts
+            taken = min(units, there)
             self.counts["pieces bought"] += taken * per_unit
             self.counts["pieces sold out"] += pieces - taken * per_unit
             if taken:

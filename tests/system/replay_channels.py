@@ -43,7 +43,9 @@ def replay_channels(plan: Plan) -> Report:
     spelt = {sku.upper() for sku in retail.items}
     strange = sorted(code for code in retail.unknown if code.upper() not in spelt)
     configure = partial(_configure, plan, retail, fixed)
-    return run(plan, Stage(retail, oracle, open_channels(oracle, packs, strange), configure, sink_tells=True))
+    return run(
+        plan, Stage(retail, oracle, open_channels(oracle, packs, strange), configure, sink_tells=True, settle=900.0)
+    )
 
 
 def _configure(plan: Plan, retail: Retail, fixed: dict[str, int], channels: Channels) -> Path:

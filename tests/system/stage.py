@@ -23,8 +23,6 @@ from tests.system.retail import Retail
 from tests.system.shops import Shops
 from tests.system.warehouse import Warehouse
 
-SETTLE = 240.0  # seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -35,6 +33,7 @@ class Stage:
     shops: AbstractContextManager[Shops]
     configure: Callable[[Shops], Path]
     sink_tells: bool = False  # whether the oracle takes a delivery for evidence
+    settle: float = 240.0  # seconds that buyers and warehouse may take at the end, and then the daemon
 
 
 def run(plan: Plan, stage: Stage) -> Report:
@@ -59,7 +58,7 @@ def run(plan: Plan, stage: Stage) -> Report:
             play.all()
             plan.tell("the last buyer is gone")
             shops.behave()
-            _until(plan, play, lambda: not play.later, "buyers and warehouse are done", SETTLE)
+            _until(plan, play, lambda: not play.later, "buyers and warehouse are done", stage.settle)
             scene = Scene(
                 plan.ledger,
                 _key(config),
@@ -70,7 +69,7 @@ def run(plan: Plan, stage: Stage) -> Report:
                 warehouse.folder,
                 tuple(play.corrections),
             )
-            _until(plan, play, lambda: not unsettled(scene), "everything is settled", SETTLE)
+            _until(plan, play, lambda: not unsettled(scene), "everything is settled", stage.settle)
             play.daemon.stop()
             seconds = time.monotonic() - began
             return judge(scene, kills=daemon.starts - 1, seconds=seconds)

@@ -20,7 +20,7 @@ SENT = {"sent", "sent_and_autopaid", "received", "returned", "returned_paid"}
 
 
 class Kaufland:
-    pieces = 150  # each is acknowledged and sent by requests of its own
+    pieces = 60  # each is acknowledged and sent by requests of its own
     orders_every = "1s"
     window = 3.0
     operations: ClassVar[dict[str, tuple[str, ...]]] = {
