@@ -54,7 +54,7 @@ class GuardRules(BaseModel):
     price_change: Share = Decimal(40)
     """The most that a price moves within 24 hours, in percent of what was live before, up or down."""
     no_reference: Switch = True
-    """Hold the first price of an item that has neither a cost nor any price to compare with."""
+    """Hold the first price of an item that has neither a cost nor any price to compare with, where a source owns costs."""
     prices_moved: Share = Decimal(20)
     """The share of the channel's offers whose price one reading or change of rules may move."""
     zeroed: Share = Decimal(25)

@@ -37,7 +37,9 @@ class ChannelRules:
         self._account = channel.account or name
         self.stock = channel.stock
         self.gross = channel.price.gross
-        self.guards = channel.guards
+        # Where no source tells costs, nobody expects one of an item.
+        costs = any("cost" in source.owns for source in config.sources.values())
+        self.guards = channel.guards if costs else channel.guards.model_copy(update={"no_reference": False})
         self.versions: Mapping[Aspect, int] = {aspect: spec.mapping_version.get(aspect, 0) for aspect in Aspect}
         self.listing_map = ListingMap(
             {

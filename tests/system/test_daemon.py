@@ -42,6 +42,7 @@ def configured(
         "sinks:\n  erp: {folder: sink}\n"
         "channels:\n  shop:\n    adapter: sandbox\n    credentials: {api_key: sandbox-key}\n"
         f"    settings: {{base_url: '{shop.url}', limits: false}}\n"
+        "    guards: {prices_moved: off, zeroed: off}\n"
         "    schedule: {orders: 1s, stock: 1s, price: 1s, listing: 1s, reconcile: 30s}\n" + extra
     )
     return path
