@@ -158,6 +158,8 @@ def show(made: "Plan", seen: Worst) -> None:
         _more(len(waiting), seen.totals[True], "that wait")
         line()
     summary(list(made.channels.values()))
+    for source, why in made.sources.items():
+        note(f"the last reading of {source} waits: {why}")
 
 
 def summary(channels: "list[ChannelPlan]") -> None:

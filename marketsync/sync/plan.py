@@ -93,12 +93,14 @@ def _marks(change: Change) -> Iterator[str]:
 
 
 class Plan:
-    """What a rehearsal shows, some aspects of it, read as a stream."""
+    """What a rehearsal shows, some aspects of it, read as a stream. ``sources``: whose last reading is held, and why."""
 
     def __init__(self, house: House, rehearsal: Rehearsal, aspects: frozenset[Aspect], stored: "Stored") -> None:
         self._house, self._rehearsal, self._aspects = house, rehearsal, aspects
         self.made = rehearsal.now
         self.channels = self._channels(stored)
+        with rehearsal.reading() as conn:
+            self.sources = query.held_sources(conn)
 
     def changes(self) -> Iterator[Change]:
         """What changes, then what waits; each by channel and SKU. The plans of the channels count along."""

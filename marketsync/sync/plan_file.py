@@ -56,7 +56,8 @@ def lines(plan: Plan, only: Mapping[str, Sequence[str]], each: Callable[[Change]
          "waiting": one.waiting, "calls": one.calls, "seconds": round(one.seconds, 3)}
         for one in plan.channels.values()
     ]  # fmt: skip
-    yield f'], "channels": {_packed(channels)}, "pending": {sum(one.changes for one in plan.channels.values())}}}'
+    yield f'], "channels": {_packed(channels)}, "held_sources": {_packed(plan.sources)},'
+    yield f'"pending": {sum(one.changes for one in plan.channels.values())}}}'
 
 
 def _packed(value: Any) -> str:

@@ -211,6 +211,20 @@ def test_what_waits_is_planned_with_its_reason(tmp_path: Path, ledger_url: str) 
     play(run)
 
 
+def test_a_source_whose_reading_is_held_is_named(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with engine(configured(tmp_path, sqlite(tmp_path), ROWS, "one")) as e:
+            sql = (
+                "INSERT INTO hold (source, guard, message, state, opened_at, decided_by, reason)"
+                " VALUES ('pim', 'shrunk', '60 % are gone', 'held', 0, '', '')"
+            )
+            e.house.ledger.write_now(lambda conn: conn.execute(text(sql)))
+            made, _ = await plan_of(e)
+            assert {"pim": "hold 1: 60 % are gone"} == made.sources
+
+    play(run)
+
+
 def test_on_a_channel_that_only_observes_every_change_waits_for_its_adoption(tmp_path: Path) -> None:
     async def run() -> None:
         async with engine(configured(tmp_path, sqlite(tmp_path), ROWS, "one")) as e:
@@ -406,7 +420,7 @@ def test_the_document_of_a_plan_is_json_with_a_change_per_line(tmp_path: Path) -
             await reread(e, tmp_path, {**ROWS, "A": ("11.00", 5), "B": ("21.00", 8)})
             await written(e, tmp_path)
             lines = (tmp_path / "plan.json").read_text().splitlines()
-            assert 4 == len(lines)
+            assert 5 == len(lines)
             document = orjson.loads((tmp_path / "plan.json").read_bytes())
             assert (2, {"price": 2, "price up": 2}) == (document["pending"], document["channels"][0]["counts"])
 

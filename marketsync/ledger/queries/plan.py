@@ -161,10 +161,18 @@ def waiting(conn: Connection) -> Iterator[Row[Any]]:
 
 def holds(conn: Connection) -> dict[tuple[str, str | None, str | None], str]:
     """What open holds say, by channel, SKU and aspect: those of a whole run have no SKU."""
-    rows = conn.execute(
-        text("SELECT id, channel, sku, aspect, message FROM hold WHERE channel IS NOT NULL ORDER BY id")
-    )
-    return {(row.channel, row.sku, row.aspect): f"hold {row.id}: {row.message}" for row in rows}
+    sql = "SELECT id, channel, sku, aspect, message, state FROM hold WHERE channel IS NOT NULL ORDER BY id"
+    return {(row.channel, row.sku, row.aspect): _hold(row) for row in conn.execute(text(sql))}
+
+
+def held_sources(conn: Connection) -> dict[str, str]:
+    """Sources whose last reading is held, and why: what it would change is not known before it is approved."""
+    sql = "SELECT id, source, message, state FROM hold WHERE source IS NOT NULL AND sku IS NULL ORDER BY id"
+    return {row.source: _hold(row) for row in conn.execute(text(sql))}
+
+
+def _hold(row: Row[Any]) -> str:
+    return f"{'rejected ' if row.state == 'rejected' else ''}hold {row.id}: {row.message}"
 
 
 def refusals(conn: Connection) -> dict[tuple[str, str, str], str]:
