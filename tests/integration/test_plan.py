@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,35 @@ def test_a_plan_names_the_fields_of_a_listing_that_change(tmp_path: Path) -> Non
             e.clock.advance(1)
             await e.run("source:pim", "ingest")
             assert ("title",) == change(await planned(e), "A", LISTING).fields
+
+    play(run)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_listing_is_planned_with_its_whole_family_and_waits_for_it(
+    tmp_path: Path, ledger_url: str, busy: bool
+) -> None:
+    async def run() -> None:
+        async with engine(configured(tmp_path, ledger_url, ROWS, "one")) as e:
+            await ready(e)
+            account = e.house.accounts["one"]
+            account.spec = replace(account.spec, groups_variants=True)
+            catalogue = tmp_path / "catalogue.csv"
+            catalogue.write_text(catalogue.read_text().replace("Item A", "Better A"))
+            e.clock.advance(1)
+            await e.run("source:pim", "ingest")
+
+            def write(conn: Any) -> None:
+                conn.execute(text("UPDATE offer SET family = 'fruit' WHERE sku IN ('A', 'B')"))
+                if busy:
+                    conn.execute(text("UPDATE offer SET open_batch = 1, open_aspects = 2 WHERE sku = 'B'"))
+
+            e.house.ledger.write_now(write)
+            changes = await planned(e)
+            assert [("A", LISTING, "limit" if busy else "")] == [(one.sku, one.aspect, one.waits) for one in changes]
+            ops = sent_by(e)
+            await push(e)
+            assert ([] if busy else ["A", "B"]) == [op.sku for op in ops]
 
     play(run)
 
