@@ -5,7 +5,24 @@ from typing import Annotated
 
 import typer
 
-from marketsync.cli import adapters, channels, commands, decide, demo, ledger, lists, login, plan, setup, status, work
+from marketsync.cli import (
+    adapters,
+    channels,
+    commands,
+    decide,
+    demo,
+    explain,
+    holds,
+    ledger,
+    lists,
+    login,
+    parked,
+    plan,
+    prices,
+    setup,
+    status,
+    work,
+)
 from marketsync.cli.session import session
 
 app = typer.Typer(
@@ -14,7 +31,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for part in (setup, work, plan, status, lists, channels, login, commands, decide, ledger, adapters, demo):
+for part in (
+    setup,
+    work,
+    plan,
+    status,
+    lists,
+    explain,
+    prices,
+    channels,
+    login,
+    commands,
+    decide,
+    holds,
+    parked,
+    ledger,
+    adapters,
+    demo,
+):
     part.register(app)
 
 

@@ -125,7 +125,7 @@ def orders(
 
     if state is not None and state not in query.STATES:
         raise typer.BadParameter(f"{state} is not one of {', '.join(query.STATES)}", param_hint="--state")
-    begin = None if since is None else _since(since)
+    begin = None if since is None else time_of(since, "--since")
 
     def look(conn: "Connection") -> "list[OrderRow]":
         check_channel(conn, channel)
@@ -150,7 +150,7 @@ def orders(
         note(f"there may be more: --before {following}")
 
 
-def _since(written: str) -> datetime:
+def time_of(written: str, option: str) -> datetime:
     """A time as people write it: a date or time in the configuration's zone, or how long ago."""
     from marketsync.domain.scalars import duration  # noqa: PLC0415
 
@@ -161,7 +161,7 @@ def _since(written: str) -> datetime:
             return session.clock.now() - duration(written)
         except (ValueError, OverflowError):
             raise typer.BadParameter(
-                f"{written!r} is no time: write 2026-03-01, 2026-03-01T14:00 or 3d", param_hint="--since"
+                f"{written!r} is no time: write 2026-03-01, 2026-03-01T14:00 or 3d", param_hint=option
             ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=session.zone)
 

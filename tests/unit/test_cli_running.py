@@ -69,7 +69,8 @@ def test_every_command_explains_itself_in_a_sentence(bare):
     listed = re.findall(r"^  ([a-z]+) {2,}(\S.*)$", bare.good("--help").split("Commands:")[1], re.MULTILINE)
     assert {"init", "check", "schema", "migrate", "run", "sync", "status", "offers", "orders", "order", "issues", "runs",
             "adopt", "pause", "resume", "resync", "ship", "cancel", "return", "refund", "recount", "ledger", "purge",
-            "adapters", "sandbox", "demo", "channels", "commands", "decide", "plan", "apply"} == {name for name, _ in listed}  # fmt: skip
+            "adapters", "sandbox", "demo", "channels", "commands", "decide", "plan", "apply",
+            "holds", "approve", "reject", "explain", "prices", "parked", "retry"} == {name for name, _ in listed}  # fmt: skip
     for name, _ in listed:
         assert f"Usage: marketsync {name}" in bare.good(name, "--help")
 
