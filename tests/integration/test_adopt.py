@@ -15,6 +15,7 @@ from marketsync.sync.adopt import AdoptReport, hold_twins, look, take
 from marketsync.sync.matching import Ambiguity, Matches, Suggestion, There, match
 from marketsync.sync.plan import Change, Plan
 from marketsync.sync.rehearse import rehearse
+from marketsync.testing.clock import TurnedClock
 from marketsync_adapters.sandbox.faults import Fault, FaultKind
 from tests.engine import Engine, engine, play, sandboxes, write_config
 from tests.integration.engine_acts import FAST, offer, shown, sqlite
@@ -228,12 +229,19 @@ def test_a_listing_whose_creation_was_not_answered_is_found_and_not_created_agai
     tmp_path: Path, ledger_url: str
 ) -> None:
     async def run() -> None:
-        async with engine(configured(tmp_path, ledger_url)) as e:
+        async with engine(configured(tmp_path, ledger_url), clock=TurnedClock(auto=True)) as e:
             await begun(e)
             await take(e.house, await look(e.house, "one"), ALL)
+            await e.run("channel:one", "derive")
             created = creates_of(e)
-            e.markets["one"].faults.add(Fault(FaultKind.TIMEOUT_AFTER, "offers"))
-            await e.settle(60)
+            e.markets["one"].faults.add(Fault(FaultKind.TIMEOUT_AFTER, "offers", times=5))
+            await e.run("channel:one", "push")
+            e.markets["one"].faults.clear()
+            e.clock.advance(700)
+            await e.run("account:one", "orders")
+            for task in ("push", "confirm", "push", "push"):
+                e.clock.advance(10)
+                await e.run("channel:one", task)
             assert sorted(GTIN) == sorted(created)
             assert {("10.00", 5)} == {shown(e, sku) for sku in GTIN}
             assert None not in {offer(e, sku, "remote_id") for sku in GTIN}
