@@ -15,7 +15,7 @@ from marketsync.testing.contract import Session
 from marketsync_adapters.amazon import feeds
 from marketsync_adapters.amazon.sandbox import Account
 from marketsync_adapters.amazon.spec import SPEC
-from tests.contract.amazon_bench import receipt_of, results_of, run, zero
+from tests.contract.amazon_bench import UNLIMITED, receipt_of, results_of, run, zero
 from tests.contract.amazon_harness import RULES, check_documents, listing, schema
 
 # -------------------------------------------------------------------- which door
@@ -197,3 +197,15 @@ def test_feeds_keep_to_five_in_five_minutes() -> None:
         return account.requests["feed", 202], account.requests["feed", 429]
 
     assert run(test, RULES) == (12, 0)
+
+
+def test_what_a_feed_made_can_be_read_whole() -> None:
+    """A feed is worked off message by message: a search that shows a part only gets by with times of creation."""
+
+    async def test(session: Session, account: Account) -> int:
+        ops = [session.op(f"f-{number:03}", *Aspect) for number in range(150)]
+        await session.adapter.push("feed_create", ops)
+        session.harness.clock.advance(600)
+        return len(await session.read())
+
+    assert run(test, replace(UNLIMITED, search_shows=40)) == 150

@@ -31,7 +31,6 @@ class Amazon:
         rules = Rules(
             limits={name: (FASTER * rate, FASTER * burst) for name, (rate, burst) in LIMITS.items()},
             feeds_per_window=1_000,
-            search_shows=10**6,  # here a feed makes all its offers in one moment, which no search of a thousand gets by
             apply_time=timedelta(milliseconds=500),
             feed_time=timedelta(seconds=5),
         )

@@ -3,6 +3,7 @@
 import gzip
 from collections import deque
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,8 @@ from marketsync.adapter.api import Clock
 from marketsync_adapters.amazon.sandbox.items import Issue, Items
 from marketsync_adapters.amazon.sandbox.rules import Refused, Rules
 from marketsync_adapters.amazon.sandbox.shown import stamp
+
+MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
@@ -103,7 +106,9 @@ class Jobs:
             return
         if job.state == "FATAL":
             messages = messages[: len(messages) // 2]
+        began = self.clock.now()
         issues = [issue for message in messages for issue in self._message(message, apply=apply)]
+        self._spread({message["sku"] for message in messages}, began)
         if job.state == "FATAL":
             return
         invalid = len({issue["messageId"] for issue in issues})
@@ -119,6 +124,13 @@ class Jobs:
             },
         }
         job.result = self.new_document("application/json", gzip.compress(orjson.dumps(report)), packed=True).document_id
+
+    def _spread(self, skus: AbstractSet[str], began: datetime) -> None:
+        """A feed is worked off one message after the other: what it made is a millisecond apart."""
+        now = self.clock.now()
+        made = [item for item in self.items if item.created >= began and item.sku in skus]
+        for place, item in enumerate(reversed(made)):
+            item.created = now - place * MILLISECOND
 
     def _message(self, message: Mapping[str, Any], *, apply: bool) -> list[Issue]:
         sku, kind = message["sku"], message["operationType"]
