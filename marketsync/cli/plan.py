@@ -118,6 +118,7 @@ async def planned(
     prepare: "Callable[[Connection], None]" = lambda _copy: None,
 ) -> "AsyncIterator[Plan]":
     """The plan of these channels (none named: all), with a bar while it is made. Raises MarketsyncError for a name that is none."""
+    from marketsync.ledger.queries.adoption import known as offers_of  # noqa: PLC0415
     from marketsync.ledger.queries.plan import pending  # noqa: PLC0415
     from marketsync.sync.plan import Plan, stored_limits  # noqa: PLC0415
     from marketsync.sync.rehearse import rehearse  # noqa: PLC0415
@@ -127,6 +128,10 @@ async def planned(
             raise MarketsyncError(f"there is no channel {name}: there are {', '.join(sorted(house.channels))}")
     names = sorted(channels or house.channels)
     ids = [house.channels[name].id for name in names]
+    if skus:
+        known = await house.ledger.read(lambda conn: {sku for one in ids for sku in offers_of(conn, one, skus)})
+        if missing := sorted(set(skus) - known):
+            raise MarketsyncError(f"there is no offer {', '.join(missing)}: check the SKU, as the channel knows it")
     total = await house.ledger.read(lambda conn: sum(pending(conn, channel_id, skus) for channel_id in ids))
     accounts = sorted({house.channels[name].account.name for name in names})
     stored = await house.ledger.read(partial(stored_limits, accounts=accounts))
@@ -144,7 +149,7 @@ def show(made: "Plan", seen: Worst) -> None:
     if changes:
         table(
             ("channel", "sku", "aspect", "change", "old", "new", "difference", "to know"),
-            [(c.channel, c.sku, c.aspect, c.action, c.old, c.new, difference(c), _know(c)) for c in changes],
+            [(c.channel, c.sku, c.aspect, c.action, _old(c), c.new, difference(c), _know(c)) for c in changes],
             right=("old", "new", "difference"),
         )  # fmt: skip
         _more(len(changes), seen.totals[False], "changes")
@@ -152,7 +157,7 @@ def show(made: "Plan", seen: Worst) -> None:
     if waiting:
         table(
             ("channel", "sku", "aspect", "old", "new", "difference", "waits", "why"),
-            [(c.channel, c.sku, c.aspect, c.old, c.new, difference(c), c.waits, _why(c)) for c in waiting],
+            [(c.channel, c.sku, c.aspect, _old(c), c.new, difference(c), c.waits, _why(c)) for c in waiting],
             right=("old", "new", "difference"),
         )  # fmt: skip
         _more(len(waiting), seen.totals[True], "that wait")
@@ -178,6 +183,12 @@ def summary(channels: "list[ChannelPlan]") -> None:
 def _more(shown: int, total: int, what: str) -> None:
     if total > shown:
         note(f"the worst {shown} of {total} {what}: --out and --json have them all")
+
+
+def _old(change: "Change") -> str | None:
+    if change.old is None and change.action == "update" and change.aspect is not Aspect.LISTING:
+        return "unknown"
+    return None if change.old is None else str(change.old)
 
 
 def difference(change: "Change") -> str:

@@ -115,7 +115,10 @@ class Plan:
             for row in query.changes(conn):
                 yield from reader.sent(row)
         with self._rehearsal.reading() as conn:
-            reader.holds, reader.refusals = query.holds(conn), query.refusals(conn)
+            reader.holds, reader.refusals = (
+                query.holds(conn, numbered=not self._rehearsal.adopting),
+                query.refusals(conn),
+            )
             for row in query.waiting(conn):
                 yield from reader.waiting(row)
 

@@ -96,11 +96,13 @@ def test_the_json_of_a_plan_is_the_document_that_is_applied(cli):
 def test_held_and_refused_changes_are_shown_with_their_reason(cli):
     _, out, _ = cli("plan", "--channel", "rialto-de")
     assert re.search(r"^rialto-de +HELD +price .* held +hold 1: 80 % lower$", out, re.MULTILINE), out
+    assert re.search(r"^rialto-de +B +stock +unknown +5 .* in flight ", out, re.MULTILINE), out
     assert re.search(r"^rialto-de +PARKED +listing .* refused +E17: the title is too long$", out, re.MULTILINE), out
 
 
 def test_wrong_usage_and_files_that_are_no_plans_are_told(cli):
     assert "there is no channel x" in cli.bad(1, "plan", "--channel", "x")
+    assert "there is no offer NONE: check the SKU" in cli.bad(1, "plan", "--sku", "A", "--sku", "NONE")
     assert "'colour' is not one of" in cli.bad(2, "plan", "--aspect", "colour")
     assert "none.json: No such file" in cli.bad(1, "apply", "none.json")
     (cli.folder / "plan.json").write_text("{}")

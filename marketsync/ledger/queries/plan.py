@@ -159,10 +159,15 @@ def waiting(conn: Connection) -> Iterator[Row[Any]]:
     yield from conn.execution_options(stream_results=True).execute(statement, {"absent": ABSENT})
 
 
-def holds(conn: Connection) -> dict[tuple[str, str | None, str | None], str]:
-    """What open holds say, by channel, SKU and aspect: those of a whole run have no SKU."""
+def holds(conn: Connection, *, numbered: bool) -> dict[tuple[str, str | None, str | None], str]:
+    """What open holds say, by channel, SKU and aspect: those of a whole run have no SKU.
+
+    ``numbered``: with the number by which a person decides; a hold that is only rehearsed has none.
+    """
     sql = "SELECT id, channel, sku, aspect, message, state FROM hold WHERE channel IS NOT NULL ORDER BY id"
-    return {(row.channel, row.sku, row.aspect): _hold(row) for row in conn.execute(text(sql))}
+    return {
+        (row.channel, row.sku, row.aspect): _hold(row) if numbered else row.message for row in conn.execute(text(sql))
+    }
 
 
 def held_sources(conn: Connection) -> dict[str, str]:
