@@ -40,7 +40,7 @@ ITEMS = st.builds(
     title=st.none() | st.sampled_from(["Mug", "Blue mug with a very long name", ""]),
     brand=st.none() | st.sampled_from(["Acme", "Other"]),
     category=st.none() | st.sampled_from(["Home", "Home > Kitchen", "Toys"]),
-    price=st.none() | MONEY,
+    price=st.sampled_from([False, True, True, True]).flatmap(lambda told: MONEY if told else st.none()),
     sale_price=st.none() | MONEY,
     cost=st.none() | MONEY,
     reference_price=st.none() | MONEY,
@@ -65,7 +65,7 @@ STOCKS = st.fixed_dictionaries(
         "buffer": st.integers(0, 4),
         "percentage": st.sampled_from(["50%", "75%"]),
         "show_at_most": st.integers(0, 20),
-        "minimum": st.integers(0, 6),
+        "minimum": st.integers(1, 8),
         "locations": st.sampled_from([["main"], ["other", "main"]]),
     },
 )
@@ -84,8 +84,12 @@ LISTINGS = st.fixed_dictionaries(
         "categories": st.sampled_from([{"Home": "1001"}, {"Home": "1001", "*": "9"}]),
     },
 )
-OVERRIDES = st.dictionaries(st.sampled_from(["price", "stock", "title", "sell"]), st.integers(1, 30), max_size=2)
-LEVELS = st.dictionaries(st.sampled_from(["main", "other"]), st.tuples(st.integers(0, 40), st.integers(0, 10)))
+OVERRIDES = st.dictionaries(
+    st.sampled_from(["price", "stock", "stock", "title", "sell"]), st.integers(1, 30), max_size=2
+)
+LEVELS = st.dictionaries(
+    st.sampled_from(["main", "other"]), st.tuples(st.integers(0, 15), st.integers(0, 4)), min_size=1
+)
 
 
 class Undone(Exception):
@@ -106,7 +110,7 @@ def empty(tmp_path_factory):
         yield SimpleNamespace(ledger=ledger, folder=folder)
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(item=ITEMS, price=PRICES, stock=STOCKS, assortment=ASSORTMENTS, listing=LISTINGS, fixed=OVERRIDES, at=LEVELS)
 def test_what_is_explained_is_what_derive_makes(empty, item, price, stock, assortment, listing, fixed, at):
     """For an item and a pack of it, whatever the rules, the overrides and the pieces are."""
