@@ -13,6 +13,8 @@ from marketsync.cli.session import session
 from marketsync.cli.work import make_ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
     from marketsync.ledger.channels import ChannelRow
@@ -61,22 +63,48 @@ def _takes(written: str) -> frozenset[Aspect]:
 # ------------------------------------------------------------------ pause, resume
 
 
+Chosen = Annotated[str | None, typer.Argument(metavar="[CHANNEL]", help="As the configuration names it.")]
+Every = Annotated[bool, typer.Option("--all", help="Every channel.")]
+
+
 def pause(
-    channel: ChannelName,
+    channel: Chosen = None,
+    every: Every = False,
     why: Annotated[str, typer.Option(help="For those who wonder.")] = "paused by hand",
 ) -> None:
-    """Stop writing to a channel. Orders still come in; what changes meanwhile is sent after `resume`."""
+    """Stop writing to a channel, or to all. Orders still come in; what changes meanwhile is sent after `resume`."""
     with session.ledger() as ledger:
-        row = _row(ledger, channel)
-        _set(ledger, row, "paused", why, ("active", "blocked", "observing"))
+        _set(
+            ledger,
+            _rows(ledger, channel, every),
+            lambda _row: "paused",
+            why,
+            ("active", "blocked", "observing"),
+            every=every,
+        )
 
 
-def resume(channel: ChannelName) -> None:
-    """Write to a paused or blocked channel again."""
+def resume(channel: Chosen = None, every: Every = False) -> None:
+    """Write to a paused or blocked channel, or to all, again."""
     with session.ledger() as ledger:
-        row = _row(ledger, channel)
         # One that was never adopted goes back to watching.
-        _set(ledger, row, "active" if row.adopted_at else "observing", "", ("paused", "blocked"))
+        rows = _rows(ledger, channel, every)
+        _set(
+            ledger,
+            rows,
+            lambda row: "active" if row.adopted_at else "observing",
+            "",
+            ("paused", "blocked"),
+            every=every,
+        )
+
+
+def _rows(ledger: "Ledger", channel: str | None, every: bool) -> "list[ChannelRow]":
+    from marketsync.ledger.channels import load  # noqa: PLC0415
+
+    if (channel is None) != every:
+        raise typer.BadParameter("name one channel, or --all", param_hint="CHANNEL")
+    return list(ledger.read_now(load).values()) if channel is None else [_row(ledger, channel)]
 
 
 def _row(ledger: "Ledger", channel: str) -> "ChannelRow":
@@ -88,20 +116,39 @@ def _row(ledger: "Ledger", channel: str) -> "ChannelRow":
     return rows[channel]
 
 
-def _set(ledger: "Ledger", row: "ChannelRow", state: str, why: str, from_: tuple[str, ...]) -> None:
+def _set(
+    ledger: "Ledger",
+    rows: "list[ChannelRow]",
+    state_of: "Callable[[ChannelRow], str]",
+    why: str,
+    from_: tuple[str, ...],
+    *,
+    every: bool,
+) -> None:
     from marketsync.ledger.channels import set_state  # noqa: PLC0415
 
-    changed = row.state in from_
-    if changed:
-        now = session.clock.now()
-        ledger.write_now(lambda conn: set_state(conn, row.name, state, why, now))
+    now = session.clock.now()
+    changed = [(row, state_of(row)) for row in rows if row.state in from_]
+
+    def write(conn: "Connection") -> None:
+        for row, state in changed:
+            set_state(conn, row.name, state, why, now)
+
+    ledger.write_now(write)
+    states = {row.name: state for row, state in changed}
+    said = [
+        {"channel": row.name, "before": row.state, "state": states.get(row.name, row.state),
+         "changed": row.name in states}
+        for row in rows
+    ]  # fmt: skip
     if session.json:
-        now_in = state if changed else row.state
-        document({"channel": row.name, "before": row.state, "state": now_in, "changed": changed})
-    elif changed:
-        line(f"{row.name} was {row.state} and is {state}")
-    else:
-        line(f"{row.name} is {row.state}: nothing to change")
+        document({"channels": said} if every else said[0])
+        return
+    for one in said:
+        changes = (
+            f"was {one['before']} and is {one['state']}" if one["changed"] else f"is {one['state']}: nothing to change"
+        )
+        line(f"{one['channel']} {changes}")
 
 
 # ------------------------------------------------------------------ resync

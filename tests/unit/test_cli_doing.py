@@ -34,6 +34,14 @@ def _write(cli, sql):
 # ------------------------------------------------------------------ channels
 
 
+def test_every_channel_is_paused_at_once_and_resumed_as_it_was(cli):
+    before = {one["channel"]: one["before"] for one in cli.json("pause", "--all", "--why", "wrong prices")["channels"]}
+    assert {"paused"} == {row[0] for row in _rows(cli, "SELECT state FROM channel WHERE state <> 'removed'")}
+    after = {one["channel"]: one["state"] for one in cli.json("resume", "--all")["channels"]}
+    assert before.keys() == after.keys()
+    assert all(state in {"active", "observing"} for state in after.values())
+
+
 def test_a_channel_is_paused_with_a_reason_and_resumed(cli):
     assert "rialto-de was active and is paused\n" == cli.good("pause", "rialto-de", "--why", "stocktaking")
     assert [("paused", "stocktaking")] == _rows(cli, "SELECT state, why FROM channel WHERE name = 'rialto-de'")
