@@ -70,8 +70,8 @@ at                event     message
 """
 ISSUES = """\
 of         sku     code             what                        what to do       where             times  since   last
-rialto-de  PARKED  refused_listing  E17: the title is too long  shorten it       -                     1  60 min  60 min
 pim        C       negative_stock   the stock is -3             correct the row  products.csv:7:4      3  24 h    60 min
+rialto-de  PARKED  refused_listing  E17: the title is too long  shorten it       -                     1  60 min  60 min
 """
 RUNS = """\
 started           task    of         reason    outcome  took  counts             error
