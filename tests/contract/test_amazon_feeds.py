@@ -203,9 +203,9 @@ def test_what_a_feed_made_can_be_read_whole() -> None:
     """A feed is worked off message by message: a search that shows a part only gets by with times of creation."""
 
     async def test(session: Session, account: Account) -> int:
-        ops = [session.op(f"f-{number:03}", *Aspect) for number in range(150)]
+        ops = [session.op(f"f-{number:03}", *Aspect) for number in range(300)]
         await session.adapter.push("feed_create", ops)
         session.harness.clock.advance(600)
         return len(await session.read())
 
-    assert run(test, replace(UNLIMITED, search_shows=40)) == 150
+    assert run(test, replace(UNLIMITED, search_shows=120)) == 300

@@ -15,7 +15,7 @@ from marketsync_adapters.amazon.sandbox.items import Issue, Items
 from marketsync_adapters.amazon.sandbox.rules import Refused, Rules
 from marketsync_adapters.amazon.sandbox.shown import stamp
 
-MILLISECOND = timedelta(milliseconds=1)
+A_MESSAGE = timedelta(milliseconds=20)
 
 
 @dataclass(slots=True)
@@ -126,11 +126,11 @@ class Jobs:
         job.result = self.new_document("application/json", gzip.compress(orjson.dumps(report)), packed=True).document_id
 
     def _spread(self, skus: AbstractSet[str], began: datetime) -> None:
-        """A feed is worked off one message after the other: what it made is a millisecond apart."""
+        """A feed is worked off one message after the other: what it made is that far apart."""
         now = self.clock.now()
         made = [item for item in self.items if item.created >= began and item.sku in skus]
         for place, item in enumerate(reversed(made)):
-            item.created = now - place * MILLISECOND
+            item.created = now - place * A_MESSAGE
 
     def _message(self, message: Mapping[str, Any], *, apply: bool) -> list[Issue]:
         sku, kind = message["sku"], message["operationType"]
