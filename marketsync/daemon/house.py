@@ -131,6 +131,7 @@ async def furnish(
         if settings.channel in house.channels:
             source = ChannelSource(name, house.channels[settings.channel], settings.location, house.clock)
             house.sources[name] = _plan(name, settings, source)
+    house.unread = tuple(house.sources)
 
 
 def _register(

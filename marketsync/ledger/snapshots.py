@@ -1,6 +1,6 @@
 """Readings of sources: when exported, when read, what came of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,12 @@ def begin(conn: Connection, source: str, snapshot: Mark) -> int:
         "error": "",
     }  # fmt: skip
     return int(conn.execute(_TABLE.insert().values(**values).returning(_TABLE.c.id)).scalar_one())
+
+
+def unread(conn: Connection, sources: Iterable[str]) -> list[str]:
+    """Those of the sources of which nothing was ever applied."""
+    sql = text("SELECT 1 FROM source_snapshot WHERE source = :source AND verdict = 'applied' LIMIT 1")
+    return [name for name in sources if conn.execute(sql, {"source": name}).first() is None]
 
 
 def finish(

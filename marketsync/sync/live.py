@@ -93,6 +93,7 @@ class House:
     sources: dict[str, SourcePlan] = field(default_factory=dict)
     sinks: dict[str, Sink] = field(default_factory=dict)
     config: Config | None = None
+    unread: tuple[str, ...] = ()  # sources of which nothing was applied when last looked at
     runs: set[str] = field(default_factory=set)  # readings and changes of rules that go on now
 
     @property

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
 
 from marketsync.adapter.api import ConfirmsPushes, PushesOffers, ReadsOffers, SubscribesWebhooks
+from marketsync.adapter.content import Aspect
 from marketsync.adapter.errors import ChannelBlocked, MarketsyncError
 from marketsync.ledger import channels as channel_store
-from marketsync.ledger import desired, offers
+from marketsync.ledger import desired, offers, snapshots
 from marketsync.ledger.gateway import Rank
 from marketsync.ledger.order_context import Stored
+from marketsync.ledger.outbox import BITS
 from marketsync.ledger.purge import purge
 from marketsync.ledger.types import micros
 from marketsync.sinks.api import SinkError
@@ -19,6 +24,7 @@ from marketsync.sync.live import House, LiveAccount, LiveChannel
 from marketsync.sync.work import Done, Task, Work
 
 SWEEP = 250
+UNREAD_WAIT = 5.0  # seconds between two looks whether every source was read
 
 
 async def _ingest(work: Work, owner: str, _run_id: int) -> Done:
@@ -108,8 +114,11 @@ async def _push(work: Work, owner: str, run_id: int) -> Done:
     channel = work.channel(owner)
     if not isinstance(channel.adapter, PushesOffers) or (await work.row(channel)).state != "active":
         return Done()
-    report = await push.push(work.house, channel, run_id=run_id)
+    unread = await _unread(work.house)
+    report = await push.push(work.house, channel, run_id=run_id, allowed=_lowers if unread else None)
     done = Done(report.totals, error=report.error)
+    if unread:
+        done.then(owner, "push", UNREAD_WAIT)
     if report.wants_pull:
         done.then(f"account:{channel.account.name}", "orders")
     if report.again_in is not None:
@@ -123,6 +132,20 @@ async def _push(work: Work, owner: str, run_id: int) -> Done:
     if ask is not None:
         done.then(owner, "confirm", max(0.01, (ask - micros(work.house.clock.now())) / 1e6))
     return done
+
+
+async def _unread(house: House) -> bool:
+    """Whether a source was never read: an override, a price or a stock that it tells may be missing."""
+    unread = await house.ledger.read(partial(snapshots.unread, sources=house.unread)) if house.unread else []
+    house.unread = tuple(unread)
+    return bool(unread)
+
+
+def _lowers(row: Row[Any]) -> int:
+    """What may leave before every source was read once: withdrawals, and stock that falls on what is listed."""
+    if row.withdraws:
+        return BITS[Aspect.LISTING]
+    return BITS[Aspect.STOCK] if row.remote_id is not None and not row.raises else 0
 
 
 async def _confirm(work: Work, owner: str, _run_id: int) -> Done:

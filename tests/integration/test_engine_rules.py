@@ -17,9 +17,10 @@ from marketsync.ledger.gateway import Ledger
 from marketsync.testing.clock import TurnedClock
 from marketsync_adapters.sandbox.faults import Fault, FaultKind
 from marketsync_adapters.sandbox.rules import Rules
-from tests.engine import engine, play
+from tests.engine import engine, play, sandboxes, write_config
 from tests.integration.engine_acts import (
     FAST,
+    catalogue,
     configured,
     during_push,
     offer,
@@ -481,3 +482,24 @@ def test_a_daemon_waits_for_the_lease_of_a_killed_one_and_gets_a_higher_epoch(
                 other.close()
 
     play(run)
+
+
+def test_until_every_source_was_read_once_nothing_leaves_but_what_lowers(tmp_path, ledger_url):
+    """An override that nobody has read yet may say that the price is another."""
+
+    async def scene():
+        catalogue(tmp_path, {"A": ("10.00", 5)})
+        sources = (
+            "sources:\n  pim: {file: catalogue.csv, owns: [content, price, stock], falls_at: never}\n"
+            "  fixed: {file: overrides.csv, owns: overrides}\n"
+        )
+        path = write_config(tmp_path, ledger_url, sources + sandboxes("one", extra=FAST))
+        async with engine(path) as e:
+            await e.activate()
+            await e.settle(30)
+            assert [] == list(e.markets["one"].shelf)
+            (tmp_path / "overrides.csv").write_text("channel,sku,field,value\n*,A,price,12.00 EUR\n")
+            await e.settle(60)
+            assert ("12.00", 5) == shown(e, "A")
+
+    play(scene)
