@@ -26,6 +26,11 @@ hypothesis.settings.register_profile("dev", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The replays wait more than they work: first, so that no worker ends with them alone."""
+    items.sort(key=lambda item: "test_replay" not in item.path.name)
+
+
 @pytest.fixture(autouse=True)
 def _log_of_its_own() -> Iterator[None]:
     """A test that sets the log up (every command does) leaves it to the next as it was."""
