@@ -2,7 +2,7 @@
 # `make test PYTHON=/path/to/python3.12` chooses the interpreter that .venv is made with.
 
 PYTHON  ?=
-WORKERS ?= 2
+WORKERS ?= 3
 SKUS    ?= 100000
 
 BENCH    = bench/run.py

@@ -285,7 +285,7 @@ def test_a_withdrawn_consent_says_what_to_do() -> None:
     """The refresh token is refused: a person has to authorise the application again."""
 
     async def test(session: Session, _account: Account) -> ConsentExpired:
-        with pytest.raises(ConsentExpired, match="log in at the marketplace") as raised:
+        with pytest.raises(ConsentExpired, match="run `marketsync channels login contract`") as raised:
             await session.adapter.check()
         return raised.value
 

@@ -39,6 +39,7 @@ channels:
       return_policy_id: "1003"
       merchant_location_key: berlin
     schedule: {{listing: 1m, price: 1m}}
+    guards: {{price_change: off}}
     listing: {{categories: {{Fruit: "1", Clothes: "2"}}}}
     assortment: {{exclude: {{skus: [SHIRT]}}}}
 """

@@ -291,7 +291,7 @@ def test_all_mistakes_of_all_files_are_told_at_once_in_their_order(tmp_path):
         "a.yaml:2:16: channels.b.adapter: there is no adapter nope, installed are: shop, twin",
         (
             "a.yaml:2:22: channels.b.colour: there is no such key, known here: account, adapter, assortment, credentials,"
-            " keep_buyers, listing, listing_map, orders, price, schedule, settings, stock, withdraw_after"
+            " guards, keep_buyers, listing, listing_map, orders, price, schedule, settings, stock, withdraw_after"
         ),
         "marketsync.yaml:2:10: metrics: 'x' is no address to listen at: write host and port, such as 127.0.0.1:9464",
         "marketsync.yaml:3:25: channels.a.adapter: there is no adapter gone, installed are: shop, twin",
