@@ -38,6 +38,11 @@ _OPEN = text(
     "INSERT INTO hold (channel, source, sku, aspect, guard, message, details, cause, state, opened_at, decided_by, reason)"
     " VALUES (:channel, :source, :sku, :aspect, :guard, :message, :details, :cause, 'held', :now, '', '')"
 )
+_GRANT = text(
+    "INSERT INTO hold (channel, source, sku, aspect, guard, message, details, cause, state, opened_at, decided_at,"
+    " decided_by, reason) VALUES (:channel, :source, :sku, :aspect, :guard, :message, :details, :cause, 'approved', :now,"
+    " :now, :who, :reason)"
+)
 _EXPIRE = text(
     "UPDATE hold SET state = 'expired', decided_at = :now, reason = 'its cause changed' WHERE id = :id"
 )  # fmt: skip
@@ -78,6 +83,15 @@ class Fine:
     sku: str
     aspect: Aspect
     bits: int
+
+
+def grant(conn: Connection, channel: str, decided: Sequence[Stopped], who: str, reason: str, now: int) -> None:
+    """Write down that a person decided these changes: exactly so they pass, and later ones are compared with them."""
+    fine = [Fine(one.offer_id, one.sku, one.aspect, BITS[one.aspect] | BITS[one.aspect] << IN_RUN) for one in decided]
+    let_go(conn, channel, fine, now)
+    rows = [{**_row(conn, one, channel, now), "who": who, "reason": reason} for one in decided]
+    if rows:
+        conn.execute(_GRANT, rows)
 
 
 def let_go(conn: Connection, channel: str, offers: Sequence[Fine], now: int) -> None:

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection
 
 from marketsync.adapter.content import Aspect, Price, Stock
 from marketsync.adapter.money import Money
 from marketsync.domain.availability import available, kit, shown, spread
-from marketsync.domain.content import ABSENT, to_document
+from marketsync.domain.content import ABSENT, price_from, to_document
 from marketsync.domain.item import Item
 from marketsync.domain.listing_map import Components, renamed
 from marketsync.domain.packs import pack
-from marketsync.ledger import desired
+from marketsync.ledger import desired, pins
 from marketsync.ledger import items as item_store
 from marketsync.ledger.desired import Changes, NewOffer, StoredOffer, Wanted, wanted
 from marketsync.ledger.issues import IssueRow, close_issues, raise_issues
@@ -219,7 +220,7 @@ def _first_price(
     desk: _Desk, name: str, item: Item, stored: StoredOffer | None, costs: Wanted, fixed: Mapping[str, str]
 ) -> None:
     """Note a first price that nothing can be compared with, and a held one that has something by now."""
-    if item.cost is None and item.reference_price is None and "price" not in fixed:
+    if item.cost is None and item.reference_price is None and _fixed_price(fixed, desk.rules) is None:
         if stored is None or stored.price != costs.hash:
             desk.firsts.groundless[name] = costs
     elif stored is not None and stored.held & EVERYTHING == EVERYTHING:
@@ -229,6 +230,9 @@ def _first_price(
 def _listing(desk: _Desk, item: Item, fixed: Mapping[str, str]) -> tuple[Wanted, tuple[str, ...]]:
     """The listing, made once for all channels with the same rules. Packs and overrides are made each time."""
     rules, known = desk.rules, desk.common.listings
+    pinned = fixed.get(pins.FIELDS[Aspect.LISTING])
+    if pinned is not None:
+        return wanted(orjson.loads(pinned), rules.versions[Aspect.LISTING]), ()
     key = (rules.listing_key, item.sku)
     own = not fixed and desk.items.get(item.sku) is item
     made = known.get(key) if own else None
@@ -323,7 +327,10 @@ def _overridden(item: Item, fixed: Mapping[str, str]) -> Item:
 
 
 def _fixed_price(fixed: Mapping[str, str], rules: ChannelRules) -> Price | None:
-    """A price that a person fixed, as "9.99 EUR" (checked when the override was read)."""
+    """A price that an undo put back, else one that a person fixed, as "9.99 EUR" (checked when the override was read)."""
+    pinned = fixed.get(pins.FIELDS[Aspect.PRICE])
+    if pinned is not None:
+        return price_from(orjson.loads(pinned))
     if "price" not in fixed:
         return None
     amount, currency = fixed["price"].split()

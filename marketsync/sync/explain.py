@@ -13,10 +13,11 @@ from sqlalchemy import Connection
 
 from marketsync.adapter.content import Aspect
 from marketsync.domain.availability import StockRules, available, kit, shown
-from marketsync.domain.content import ABSENT, UNKNOWN, item_document
+from marketsync.domain.content import ABSENT, UNKNOWN, item_document, price_from
+from marketsync.domain.guards import effective
 from marketsync.domain.pricing import Step, price
 from marketsync.ledger import channels as channel_store
-from marketsync.ledger import prices
+from marketsync.ledger import pins, prices
 from marketsync.ledger.desired import Wanted
 from marketsync.ledger.outbox import BITS, IN_RUN
 from marketsync.ledger.prices import Period
@@ -120,7 +121,7 @@ def _story(
     aspect: Aspect,
 ) -> Story:
     wanted: Wanted | None = getattr(made, aspect.value)
-    override = next((one for one in facts.overrides if one.field in _OVERRIDES[aspect]), None)
+    override = _override(facts.overrides, aspect)
     story = Story(
         aspect=aspect,
         state="on no channel yet" if made.excluded is None else "not offered",
@@ -148,6 +149,16 @@ def _story(
         read=when(row["seen_at"]) if seen != ABSENT else None,
         notes=("what is stored is older: the next derive brings it in line",) if stale else (),
     )
+
+
+def _override(overrides: Sequence[OverrideRow], aspect: Aspect) -> OverrideRow | None:
+    """What fixes an aspect; what an undo put back wins over what a source fixes."""
+    pin = next((one for one in overrides if one.field == pins.FIELDS.get(aspect)), None)
+    if pin is None:
+        return next((one for one in overrides if one.field in _OVERRIDES[aspect]), None)
+    content = orjson.loads(pin.value)
+    value = str(content.get("title", "")) if aspect is Aspect.LISTING else str(effective(price_from(content)))
+    return replace(pin, field=f"{aspect} put back", value=value)
 
 
 _OVERRIDES: Mapping[Aspect, frozenset[str]] = {
@@ -226,6 +237,9 @@ def _steps(house: House, channel: LiveChannel, made: Preview, aspect: Aspect) ->
     if aspect is Aspect.LISTING:
         return tuple(listing_steps(channel, made))
     assert house.config is not None
+    if pins.FIELDS[Aspect.PRICE] in made.fixed:
+        back = effective(price_from(orjson.loads(made.fixed[pins.FIELDS[Aspect.PRICE]])))
+        return (Step("put back", str(back), "by an undo, until it is released: no rule is asked"),)
     if "price" in made.fixed:
         return (Step("override", made.fixed["price"], "fixed by a person: no rule is asked"),)
     outcome = price(made.item, channel.config.price, house.config.vat, house.config.rates, house.clock.now())
@@ -282,6 +296,8 @@ def listing_steps(channel: LiveChannel, made: Preview) -> list[Step]:
     """The fields that the channel's buyers read, each with the rule that made it."""
     rules, document = channel.config.listing, orjson.loads(made.listing.content) if made.listing else {}
     assert made.item is not None
+    if pins.FIELDS[Aspect.LISTING] in made.fixed:
+        return [Step("put back", document.get("title", ""), "by an undo, until it is released: no rule is asked")]
     steps = [
         Step("title", document.get("title", ""), f"template {rules.title}"),
         Step("description", document.get("description", ""), f"template {rules.description}"),

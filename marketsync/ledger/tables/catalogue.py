@@ -99,7 +99,7 @@ class Reservation(SQLModel, table=True):
 
 
 class Override(SQLModel, table=True):
-    """A value that a person fixed for one SKU; channel "*" means all."""
+    """A value that a person fixed for one SKU, in a source or by an undo; channel "*" means all."""
 
     __tablename__ = "override"
     channel: str = Field(primary_key=True)
@@ -110,6 +110,7 @@ class Override(SQLModel, table=True):
     until: datetime | None = Field(default=None, sa_type=Utc)
     who: str = ""
     source: str = ""
+    since: datetime | None = Field(default=None, sa_type=Utc)  # of what an undo put back; a source tells no time
 
 
 class ListingMap(SQLModel, table=True):

@@ -115,6 +115,7 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger(), nullable=True),
         sa.Column("who", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("channel", "sku", "field"),
     )
     op.create_table(
