@@ -21,6 +21,7 @@ from marketsync.cli import (
     prices,
     setup,
     status,
+    undo,
     work,
 )
 from marketsync.cli.session import session
@@ -44,6 +45,7 @@ for part in (
     commands,
     decide,
     holds,
+    undo,
     parked,
     ledger,
     adapters,

@@ -70,7 +70,7 @@ def test_every_command_explains_itself_in_a_sentence(bare):
     assert {"init", "check", "schema", "migrate", "run", "sync", "status", "offers", "orders", "order", "issues", "runs",
             "adopt", "pause", "resume", "resync", "ship", "cancel", "return", "refund", "recount", "ledger", "purge",
             "adapters", "sandbox", "demo", "channels", "commands", "decide", "plan", "apply",
-            "holds", "approve", "reject", "explain", "prices", "parked", "retry"} == {name for name, _ in listed}  # fmt: skip
+            "holds", "approve", "reject", "undo", "pinned", "release", "explain", "prices", "parked", "retry"} == {name for name, _ in listed}  # fmt: skip
     for name, _ in listed:
         assert f"Usage: marketsync {name}" in bare.good(name, "--help")
 
