@@ -24,14 +24,12 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, text
 
-from marketsync.adapter.clock import SystemClock
 from marketsync.adapter.content import Aspect
 from marketsync.config.loader import load
 from marketsync.config.secrets import new_key
 from marketsync.daemon.adapters import Installed
 from marketsync.daemon.house import open_house
 from marketsync.daemon.inbound import TASKS
-from marketsync.daemon.run import Daemon
 from marketsync.ledger import channels as channel_store
 from marketsync.ledger import migrate, offers
 from marketsync.ledger.outbox import refresh
@@ -79,14 +77,6 @@ class Row:
 def peak() -> int:
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale >> 20
-
-
-def now_mib() -> int:
-    """What the process has in memory now (Linux), else its peak."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
-    except OSError:
-        return peak()
 
 
 # ------------------------------------------------------------------------------------------------ floors
@@ -197,9 +187,9 @@ class Bench:
             await self.imports(house)
             await self.drains(house)
             await self.finds_due(house)
-            await self.orders(house)
             await self.sales(house, busy=False)
             await self.sales(house, busy=True)
+            await self.orders(house)  # last: a pull reads again what was ordered in the minutes before
 
     async def timed(self, work: Callable[[], Any]) -> tuple[float, Any]:
         began = time.perf_counter()
@@ -229,7 +219,8 @@ class Bench:
             await pull_orders(house, house.accounts[name])
         channel = house.channels["one"]
         some = [f"SKU-{n:07d}" for n in range(DRAINED)]
-        spent, _ = await self.timed(partial(self.until_drained, house, some, create=True))
+        await house.ledger.write(partial(_as_if_sent, channel_id=channel.id, but=some))
+        spent, _ = await self.timed(partial(self.until_drained, house))
         self.note("create listings (job, confirm)", spent, DRAINED, "offers")
         await house.ledger.write(partial(offers.resend, channel_id=channel.id, skus=some, now=micros(clock.now())))
         for start in range(0, DRAINED, 1000):
@@ -237,7 +228,7 @@ class Bench:
             await house.ledger.write(partial(_only_stock, channel_id=channel.id, skus=part))
         await pull_orders(house, house.accounts["one"])
         before = sum(self.markets["one"].requests.values())
-        spent, _ = await self.timed(partial(self.until_drained, house, some))
+        spent, _ = await self.timed(partial(self.until_drained, house))
         calls = sum(self.markets["one"].requests.values()) - before
         floor = floor_updates(self.folder, DRAINED)
         self.note("drain stock, channel answers at once", spent, DRAINED, "offers", floor, "raw sqlite3 updates")
@@ -245,12 +236,11 @@ class Bench:
         self.console.print(f"calls for {DRAINED} changes: {calls}, least possible {least}")
         self.rows.append(Row(f"calls per {DRAINED} changes", calls, DRAINED, "calls", float(least), "batches", peak()))
 
-    async def until_drained(self, house: House, skus: list[str], *, create: bool = False) -> None:
+    async def until_drained(self, house: House) -> None:
         channel = house.channels["one"]
         while True:
-            report = await push.push(house, channel, skus=skus if create and SKUS > DRAINED else None)
-            if create:
-                await confirm(house, channel)
+            report = await push.push(house, channel)
+            await confirm(house, channel)
             if report.error:
                 raise report.error
             if not report.batches:
@@ -354,14 +344,7 @@ def _only_stock(conn: Connection, channel_id: int, skus: list[str]) -> None:
 
 
 def idle_memory() -> int:
-    """A process of its own: ten channels open, nothing to do."""
-    code = "import asyncio, sys\nfrom bench.run import idle\nprint(asyncio.run(idle()))"
-    root = Path(__file__).resolve().parent.parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    return int(done.stdout.strip().splitlines()[-1])
-
-
-async def idle() -> int:
+    """What a daemon with ten channels and nothing to do has in memory (Linux; elsewhere 0)."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         channels = "".join(
@@ -373,14 +356,20 @@ async def idle() -> int:
         path.write_text(
             f"ledger: sqlite:///{folder / 'l.db'}\nkey: {new_key()}\nmetrics: 127.0.0.1:19464\nchannels:\n{channels}"
         )
-        daemon = Daemon(path, SystemClock())
-        running = asyncio.create_task(daemon.run())
-        await daemon.started.wait()
-        await asyncio.sleep(3)
-        used = now_mib()
-        daemon.stop()
-        await running
-        return used
+        code = "from marketsync.cli import main; main()"
+        daemon = subprocess.Popen(
+            [sys.executable, "-c", code, "--config", str(path), "run"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            time.sleep(6)
+            return int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+        except OSError:
+            return 0
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
 
 
 def main() -> int:
