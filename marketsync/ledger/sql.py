@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import orjson
-from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
 
@@ -39,7 +38,11 @@ def document(conn: Connection, value: Any) -> Any:
     """A JSON document as a parameter of raw SQL."""
     if value is None:
         return None
-    return orjson.dumps(value).decode() if conn.dialect.name == "sqlite" else Jsonb(value)
+    if conn.dialect.name == "sqlite":
+        return orjson.dumps(value).decode()
+    from psycopg.types.json import Jsonb  # noqa: PLC0415 (9 MiB that a ledger in a file does without)
+
+    return Jsonb(value)
 
 
 def returning_id(conn: Connection, insert: str, values: Mapping[str, Any]) -> int:
