@@ -185,7 +185,7 @@ def test_a_held_correction_passes_when_the_undo_means_the_same(tmp_path: Path, l
     play(scene)
 
 
-def test_a_sale_comes_back_with_its_times_and_the_reference_price_stays(tmp_path: Path, ledger_url: str) -> None:
+def test_a_sale_comes_back_with_its_times(tmp_path: Path, ledger_url: str) -> None:
     async def scene() -> None:
         async with running(tmp_path, ledger_url, rows(count=2), OFF) as e:
             header = "sku,title,price,stock,cost,sale_price,sale_starts,sale_ends"
@@ -201,6 +201,29 @@ def test_a_sale_comes_back_with_its_times_and_the_reference_price_stays(tmp_path
             assert wrong != sale
             await undone(e, skus=("S000",))
             assert [sale] == [offer.price for offer in e.markets["one"].shelf if offer.sku == "S000"]
+
+    play(scene)
+
+
+@pytest.mark.parametrize(("struck", "shown_struck"), [("15.00", "15.00"), ("9.00", None)], ids=["above", "below"])
+def test_the_struck_through_price_of_now_stays_where_it_is_above_what_comes_back(
+    tmp_path: Path, ledger_url: str, struck: str, shown_struck: str | None
+) -> None:
+    """That of then is not kept: ``price_history`` knows what a buyer paid."""
+
+    async def scene() -> None:
+        async with running(tmp_path, ledger_url, rows(count=2), OFF) as e:
+            config = tmp_path / "marketsync.yaml"
+            config.write_text(config.read_text().replace("{country: DE}", "{country: DE, reference: true}"))
+        async with engine(config, markets=e.markets, clock=e.clock) as e:
+            header = "sku,title,price,stock,cost,reference_price\n"
+            (tmp_path / "catalogue.csv").write_text(f"{header}S000,Item S000,3.00,5,0.05,{struck}\n")
+            await e.settle(90)
+            await approve(e)
+            assert ("3.00", 5) == shown(e, "S000")
+            await undone(e, skus=("S000",))
+            (price,) = [offer.price for offer in e.markets["one"].shelf if offer.sku == "S000"]
+            assert ("10.00", shown_struck) == (price["amount"], price.get("reference"))
 
     play(scene)
 

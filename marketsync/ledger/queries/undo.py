@@ -74,7 +74,7 @@ _ROWS = """
     LEFT JOIN price_history h ON h.channel_id = o.channel_id AND h.sku = o.sku AND h.live_from =
         (SELECT MAX(m.live_from) FROM price_history m WHERE m.channel_id = o.channel_id AND m.sku = o.sku
          AND m.live_from < {before})
-    WHERE o.channel_id = :channel AND {where} ORDER BY o.id LIMIT :limit"""
+    WHERE {where} ORDER BY o.sku LIMIT :limit"""
 _LAST = "(SELECT MAX(l.live_from) FROM price_history l WHERE l.channel_id = o.channel_id AND l.sku = o.sku)"
 _CHANGED = (
     "(o.price_desired <> o.price_acked OR o.listing_desired <> o.listing_acked OR o.listing_acked_at >= :before"
@@ -97,13 +97,13 @@ class Chosen:
 
 
 def rows(conn: Connection, channel_id: int, name: str, chosen: Chosen) -> Iterator[Row[Any]]:
-    """The chosen offers of a channel that may have changed, in pages."""
+    """The chosen offers of a channel that may have changed, page by page in the order of their SKUs."""
     if chosen.ids is not None:
         for start in range(0, len(chosen.ids), PAGE):
             part = chosen.ids[start : start + PAGE]
-            yield from _page(conn, channel_id, name, chosen, among(conn, "o.id", "ids"), {"ids": listed(conn, part)})
+            yield from _page(conn, name, chosen, among(conn, "o.id", "ids"), {"ids": listed(conn, part)})
         return
-    where, values = ["o.id > :after"], dict[str, Any]()
+    where, values = ["o.channel_id = :channel", "o.sku > :after"], dict[str, Any](channel=channel_id)
     if chosen.before is not None:
         where.append(_CHANGED)
     if chosen.skus is not None:
@@ -112,18 +112,16 @@ def rows(conn: Connection, channel_id: int, name: str, chosen: Chosen) -> Iterat
     if chosen.source is not None:
         where.append("EXISTS (SELECT 1 FROM source_item s WHERE s.source = :source AND s.sku = o.item_sku)")
         values["source"] = chosen.source
-    after = 0
-    while page := _page(conn, channel_id, name, chosen, " AND ".join(where), {**values, "after": after}):
+    after = ""
+    while page := _page(conn, name, chosen, " AND ".join(where), {**values, "after": after}):
         yield from page
-        after = page[-1].id
+        after = page[-1].sku
 
 
-def _page(
-    conn: Connection, channel_id: int, name: str, chosen: Chosen, where: str, values: dict[str, Any]
-) -> Sequence[Row[Any]]:
+def _page(conn: Connection, name: str, chosen: Chosen, where: str, values: dict[str, Any]) -> Sequence[Row[Any]]:
     before = _LAST if chosen.before is None else ":before"
     sql = _ROWS.format(before=before, where=where)
-    given = {"channel": channel_id, "name": name, "field": FIELDS[Aspect.PRICE], "limit": PAGE, **values}
+    given = {"name": name, "field": FIELDS[Aspect.PRICE], "limit": PAGE, **values}
     if chosen.before is not None:
         given["before"] = chosen.before
     documents = dict.fromkeys(("price_acked_content", "price_content", "listing_acked_content"), Document)
