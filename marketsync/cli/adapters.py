@@ -90,17 +90,18 @@ def sandbox(
     """Run an adapter's marketplace on this machine: for trying things out. It forgets everything at its end."""
     import uvicorn  # noqa: PLC0415
 
+    adapter = _adapter(name)
     # Broken-off replies are made on purpose; uvicorn would log each as an error of the app.
     level = "info" if session.verbose else "critical"
-    config = uvicorn.Config(
-        sandbox_app(_adapter(name)), host=host, port=port, log_level=level, access_log=session.verbose
-    )
+    config = uvicorn.Config(sandbox_app(adapter), host=host, port=port, log_level=level, access_log=session.verbose)
     with config.bind_socket() as listening:
         url = f"http://{host}:{listening.getsockname()[1]}"
         if session.json:
-            document({"adapter": name, "url": url})
+            document({"adapter": name, "url": url, "channel": rehearsal(adapter, url)})
         else:
             line(f"the marketplace of {name} runs on {url}, until Ctrl-C")
+            if channel := rehearsal(adapter, url):
+                line(f"to rehearse on it, write under channels:\n{channel}")
         uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -112,18 +113,29 @@ def _adapter(name: str) -> "type[Adapter]":
     return adapter_class(name)
 
 
+def _sandbox(adapter: "type[Adapter]") -> Any:
+    """The module that brings an adapter's marketplace: its package, or ``sandbox`` or ``app`` in it; None without one."""
+    package = adapter.__module__
+    for place in (package, f"{package}.sandbox", f"{package}.app"):
+        if find_spec(place) is not None and hasattr(module := import_module(place), "sandbox_app"):
+            return module
+    return None
+
+
+def rehearsal(adapter: "type[Adapter]", url: str) -> str:
+    """The channel to configure for an adapter's marketplace at ``url``, as YAML; "" where its package tells none."""
+    tells = getattr(_sandbox(adapter), "rehearsal", None)
+    return "" if tells is None else str(tells(url))
+
+
 def sandbox_app(adapter: "type[Adapter]") -> Any:
     """The ASGI app of an adapter's marketplace: ``sandbox_app()`` of its package, or of the module ``sandbox`` in it.
 
     Raises MarketsyncError where it brings none.
     """
+    if module := _sandbox(adapter):
+        return module.sandbox_app()
     package = adapter.__module__
-    for place in (package, f"{package}.sandbox", f"{package}.app"):
-        if find_spec(place) is None:
-            continue
-        module = import_module(place)
-        if hasattr(module, "sandbox_app"):
-            return module.sandbox_app()
     raise MarketsyncError(
         f"the adapter {adapter.spec.name} brings no marketplace to run: {package} has no sandbox_app()"
     )

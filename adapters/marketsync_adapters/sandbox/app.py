@@ -279,6 +279,11 @@ def build_app(market: Market, *, in_process: bool = False, post: webhooks.Post =
     return app
 
 
+def rehearsal(url: str) -> str:
+    """The channel to write into a configuration for a marketplace of this kind that runs at ``url``: YAML."""
+    return f"  sandbox:\n    adapter: sandbox\n    credentials: {{api_key: sandbox-key}}\n    settings: {{base_url: '{url}'}}\n"
+
+
 def sandbox_app() -> Starlette:
     """A marketplace of its own, for `marketsync sandbox`."""
     return build_app(Market())
