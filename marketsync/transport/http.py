@@ -199,10 +199,13 @@ class HttpClient:
             call.slots += 1
             return
         await self._return_ticket(operation.name)  # it was for another cost
+        # Of a write that was begun many requests may wait their short turns: cut off between two of them, nobody would
+        # know its outcome.
+        patience = operation.timeout.total_seconds() if operation.writes else PATIENCE
         waited = 0.0
         while wait := await self._grant(operation, call.cost, urgent=operation.urgent):
             waited += wait
-            if waited > PATIENCE:
+            if wait > PATIENCE or waited > patience:
                 call.limited = True
                 message = f"{self._account} allows the next {operation.name!r} in {wait:.0f} seconds"
                 raise RateLimited(message, retry_after=timedelta(seconds=wait), code="limit")

@@ -47,6 +47,7 @@ OPERATIONS = (
 BUCKETS = (
     DAY,
     Rate(name="orders", per_second=0.5, burst=2, learn="X-Rate-Limit"),
+    Rate(name="calls", per_second=10, burst=10),
     CostPoints(name="points", capacity=1000, restore=100),
 )
 
@@ -513,6 +514,24 @@ def test_a_short_wait_for_a_slot_happens_in_process_and_a_long_one_is_the_ledger
     asyncio.run(scenario())
     assert 3 == len(shop.requests)
     assert [("shop", "orders", 2.02), ("shop", "orders", 0.52)] == shop.watcher.waits
+
+
+@pytest.mark.parametrize(("writes", "sent"), [(True, 1), (False, 0)])
+def test_a_request_of_a_write_waits_many_short_turns_while_others_go_first(writes, sent):
+    """A batch of several requests, cut off between two of them, would have an outcome that nobody knows."""
+    shop = Shop(operations=(Operation(name="many", buckets=("calls",), writes=writes),))
+    turns = iter([(0.4, "calls")] * 6)
+
+    async def attempt(*_args, **_kwargs):
+        return next(turns, (0.0, ""))
+
+    shop.client.limiter.attempt = attempt
+    if writes:
+        asyncio.run(shop.client.request("many", "GET", "/"))
+    else:
+        with pytest.raises(RateLimited):
+            asyncio.run(shop.client.request("many", "GET", "/"))
+    assert sent == len(shop.requests)
 
 
 def test_a_backlog_uses_97_percent_of_what_the_channel_allows_and_is_never_refused():

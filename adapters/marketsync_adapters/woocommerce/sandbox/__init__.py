@@ -13,5 +13,5 @@ def rehearsal(url: str) -> str:
     return (
         "  woocommerce:\n    adapter: woocommerce\n"
         f"    credentials: {{consumer_key: {rules.consumer_key}, consumer_secret: {rules.consumer_secret}}}\n"
-        f"    settings: {{base_url: '{url}'}}\n"
+        f"    settings: {{base_url: '{url}', create_categories: yes}}\n"
     )
