@@ -71,7 +71,8 @@ class Claim:
 class ClaimRequest:
     """Who claims. ``pulled_from``: when the last complete order pull began (µs), None while it is too old to raise.
 
-    ``allowed``: which bits of a row may leave at all; None: all of them.
+    ``allowed``: which bits of a row may leave at all; None: all of them. ``looks_up``: a listing whose creation was never
+    answered is looked up first, and until then nobody creates it again.
     """
 
     channel_id: int
@@ -84,6 +85,7 @@ class ClaimRequest:
     revisions_per_day: int = 0
     skus: Sequence[str] | None = None
     allowed: Callable[[Row[Any]], int] | None = None
+    looks_up: bool = False
 
 
 _COLUMNS = f"""
@@ -168,6 +170,9 @@ def _select(conn: Connection, request: ClaimRequest, lane: Lane, limit: int) -> 
         # A create that carries stock is a raise too: the same offer may have been sold before its id was lost.
         where += f" AND (remote_id IS NOT NULL OR (stock_basis < :pulled AND (held & {UNHELD}) = 0))"
         values["pulled"] = -1 if request.pulled_from is None else request.pulled_from
+    if request.looks_up:
+        where += " AND (remote_id IS NOT NULL OR listing_acked <> :unknown)"
+        values["unknown"] = UNKNOWN
     if request.revisions_per_day:
         where += " AND NOT (COALESCE(revisions_on, 0) = :today AND revisions_today >= :revisions)"
         values |= {"today": request.now // DAY, "revisions": request.revisions_per_day}
@@ -198,6 +203,8 @@ def _due_bits(row: Row[Any], request: ClaimRequest) -> int:
         return BITS[ASPECTS[0]]
     if row.open_batch is not None:
         return BITS[ASPECTS[2]] if request.door.operation.urgent else 0
+    if request.looks_up and row.remote_id is None and bytes(row.listing_acked) == UNKNOWN:
+        return 0
     if row.remote_id is None and carried & 1:
         stock = 4 if row.fulfilled_by == "merchant" else 0
         return int(carried & row.managed & (3 | stock))

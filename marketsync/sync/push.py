@@ -147,6 +147,7 @@ class _Run:
                 revisions_per_day=spec.revisions_per_day,
                 skus=self.skus,
                 allowed=self.allowed,
+                looks_up=isinstance(self.channel.adapter, ReadsOffers),
             )
             claim = claims.claim(conn, request)
             return claim, claim is None and claims.starved(conn, request)
@@ -307,7 +308,8 @@ async def push(
     Errors of the channel end up in the report: what was sent before them counts.
     """
     run = _Run(house, channel, run_id, skus, allowed)
-    await _find_lost_creates(house, channel)
+    while await _find_lost_creates(house, channel) == LOST_CREATES:
+        pass
     workers = max(1, channel.account.spec.concurrency)
     try:
         async with asyncio.TaskGroup() as group:
@@ -320,14 +322,14 @@ async def push(
     return run.report
 
 
-async def _find_lost_creates(house: House, channel: LiveChannel) -> None:
-    """A listing whose creation was never answered is looked up before it is created again."""
+async def _find_lost_creates(house: House, channel: LiveChannel) -> int:
+    """A listing whose creation was never answered is looked up before it is created again. Returns how many were."""
     if not isinstance(channel.adapter, ReadsOffers):
-        return
+        return 0
     now = micros(house.clock.now())
     lost = await house.ledger.read(lambda conn: offers.lost_creates(conn, channel.id, now, LOST_CREATES))
     if not lost:
-        return
+        return 0
     by_sku = {sku: offer_id for offer_id, sku in lost}
     found: dict[int, str] = {}
     async for seen in channel.adapter.offers(sorted(by_sku)):
@@ -335,6 +337,7 @@ async def _find_lost_creates(house: House, channel: LiveChannel) -> None:
             found[by_sku[seen.sku]] = seen.channel_id
     missing = [offer_id for offer_id, _ in lost if offer_id not in found]
     await house.ledger.write(lambda conn: offers.found_creates(conn, found, missing))
+    return len(lost)
 
 
 async def recover(house: House, channel: LiveChannel) -> int:

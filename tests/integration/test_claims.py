@@ -3,11 +3,12 @@
 from contextlib import closing
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
 
 from marketsync.adapter.content import Aspect
 from marketsync.adapter.spec import Operation
-from marketsync.domain.content import UNKNOWN
+from marketsync.domain.content import ABSENT, UNKNOWN
 from marketsync.ledger import outbox, tables
 from marketsync.ledger.claims import Claim, ClaimRequest, Door, claim
 from marketsync.ledger.outbox import Lane
@@ -82,3 +83,16 @@ def test_what_is_there_to_complete_a_family_brings_neither_a_held_price_nor_stoc
     )
     (member,) = [op for op in found.ops if op.sku == "M"]
     assert (0, CONFIRMED, None) == (member.bits, member.price, member.stock)
+
+
+@pytest.mark.parametrize(("looks_up", "expected"), [(True, {"NEW"}), (False, {"NEW", "LOST"})])
+def test_a_creation_without_an_answer_is_repeated_only_after_it_was_looked_up(ledger_url, looks_up, expected):
+    """It may have come due while a long push runs: then the next push looks it up first."""
+    unanswered = {"remote_id": None, "listing_desired": B, "listing_acked": UNKNOWN}
+    found = claimed(
+        ledger_url,
+        offer(1, 1, "LOST", **unanswered),
+        offer(2, 1, "NEW", **{**unanswered, "listing_acked": ABSENT}),
+        looks_up=looks_up,
+    )
+    assert expected == {op.sku for op in found.ops}
