@@ -48,8 +48,8 @@ from marketsync_adapters.sandbox.shelf import StockWrite
 
 SKUS = int(os.environ.get("SKUS") or 100_000)
 CHANNELS = ("one", "two", "three")
-DRAINED = min(SKUS, 20_000)
-ORDERS = min(SKUS, 10_000)
+DRAINED = min(SKUS, 10_000)
+ORDERS = min(SKUS, 5_000)
 SALES = 100
 
 
@@ -284,7 +284,7 @@ class Bench:
         two.shelf.on_stock_write.append(watch)
         importing = None
         if busy:
-            self.write_catalogue(changed=SKUS // 2)
+            self.write_catalogue(changed=SKUS // 10)
             importing = asyncio.create_task(ingest.ingest(house, house.sources["pim"]))
             await asyncio.sleep(0.5)
         waits = []
