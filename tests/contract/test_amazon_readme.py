@@ -1,7 +1,6 @@
 """The README's scorecard is what a whole day at Amazon shows, and the example configuration is right."""
 
 import json
-import os
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +19,7 @@ from marketsync_adapters.amazon.sandbox import Account
 from marketsync_adapters.amazon.spec import RATES, SPEC
 from tests.contract.amazon_harness import COVERED, MODELS, RULES, check_documents, harness_for, model
 from tests.contract.amazon_pairs import pairs
+from tests.contract.scorecards import agrees, assumptions
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "adapters" / "marketsync_adapters" / "amazon" / "README.md"
@@ -64,8 +64,6 @@ def scorecard() -> str:
     used = sorted(COVERED)
     played = list(pairs())
     can = [kind.__name__ for kind in CAPABILITIES if issubclass(AmazonAdapter, kind)]
-    assumptions = re.search(r"## Assumptions\n(.*?)\n## ", README.read_text(), re.DOTALL)
-    assert assumptions is not None
     return "\n".join(
         [
             "| what | how much |",
@@ -75,7 +73,7 @@ def scorecard() -> str:
             f"| feeds and processing reports of that day, valid under Amazon's schemas | {documents} |",
             f"| Amazon's own sandbox pairs played | {len(played)}, all of the operations in use |",
             f"| codes of issues with a plain sentence | {len(HINTS)} |",
-            f"| unconfirmed assumptions | {len(re.findall('^- ', assumptions[1], re.MULTILINE))} |",
+            f"| unconfirmed assumptions | {assumptions(README)} |",
             "",
             "Operations: " + ", ".join(f"`{one}`" for one in used) + ".",
         ]
@@ -84,14 +82,7 @@ def scorecard() -> str:
 
 def test_the_scorecard_is_what_the_adapter_does() -> None:
     """Capabilities, coverage of the models and the number of assumptions, as the README says."""
-    text = README.read_text()
-    made = f"<!-- scorecard -->\n{scorecard()}\n<!-- /scorecard -->"
-    before = re.search(r"<!-- scorecard -->.*<!-- /scorecard -->", text, re.DOTALL)
-    assert before is not None
-    if os.environ.get("MARKETSYNC_WRITE_SCORECARDS"):
-        README.write_text(text.replace(before[0], made))
-        return
-    assert made == before[0]
+    agrees(README, scorecard())
 
 
 def test_every_setting_is_told_in_the_readme() -> None:

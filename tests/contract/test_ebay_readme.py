@@ -1,7 +1,5 @@
 """The README's scorecard is what a whole day at eBay shows, and the example configuration is right."""
 
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from marketsync.testing.contract.orders import pull, pull_returns
 from marketsync_adapters.ebay import EbayAdapter
 from marketsync_adapters.ebay.sandbox import Market, Rules
 from tests.contract.ebay_harness import PUBLISHED, contract_file, harness_for, listing, referee_for
+from tests.contract.scorecards import agrees, assumptions
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "adapters" / "marketsync_adapters" / "ebay" / "README.md"
@@ -78,15 +77,13 @@ def scorecard() -> str:
     assert not [violation for referee in referees.values() for violation in referee.violations]
     used = [f"`{call.replace(' ', f' {base}', 1)}`" for base in PUBLISHED for call in sorted(referees[base].coverage)]
     can = [kind.__name__ for kind in CAPABILITIES if issubclass(EbayAdapter, kind)]
-    assumptions = re.search(r"## Assumptions\n(.*?)\n## ", README.read_text(), re.DOTALL)
-    assert assumptions is not None
     return "\n".join(
         [
             "| what | how much |",
             "|---|---|",
             f"| capabilities | {len(can)} of {len(CAPABILITIES)}: {', '.join(can)} |",
             f"| operations of eBay's contracts in use, each request and reply checked against them | {len(used)} |",
-            f"| unconfirmed assumptions | {len(re.findall('^- ', assumptions[1], re.MULTILINE))} |",
+            f"| unconfirmed assumptions | {assumptions(README)} |",
             "",
             "Operations: " + ", ".join(used) + ".",
         ]
@@ -95,14 +92,7 @@ def scorecard() -> str:
 
 def test_the_scorecard_is_what_the_adapter_does() -> None:
     """Capabilities, coverage of the contracts and the number of assumptions, as the README says."""
-    text = README.read_text()
-    made = f"<!-- scorecard -->\n{scorecard()}\n<!-- /scorecard -->"
-    before = re.search(r"<!-- scorecard -->.*<!-- /scorecard -->", text, re.DOTALL)
-    assert before is not None
-    if os.environ.get("MARKETSYNC_WRITE_SCORECARDS"):
-        README.write_text(text.replace(before[0], made))
-        return
-    assert made == before[0]
+    agrees(README, scorecard())
 
 
 def test_every_setting_is_told_in_the_readme() -> None:

@@ -1,7 +1,5 @@
 """The README's scorecard is what a whole day at the shop shows, and the example configuration is right."""
 
-import os
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from marketsync.testing.sandbox import InProcess
 from marketsync_adapters.shopify import SCOPES, ShopifyAdapter
 from marketsync_adapters.shopify.documents import API_VERSION, API_VERSIONS
 from marketsync_adapters.shopify.sandbox import Shop, build_app
+from tests.contract.scorecards import agrees, assumptions
 from tests.contract.shopify_harness import RULES, SETTINGS, contract, harness_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,8 +76,6 @@ def scorecard() -> str:
     assert not referee.violations
     fields = sorted({_plain(name) for name in referee.coverage})
     can = [kind.__name__ for kind in CAPABILITIES if issubclass(ShopifyAdapter, kind)]
-    assumptions = re.search(r"## Assumptions\n(.*?)\n## ", README.read_text(), re.DOTALL)
-    assert assumptions is not None
     return "\n".join(
         [
             "| what | how much |",
@@ -86,7 +83,7 @@ def scorecard() -> str:
             f"| capabilities | {len(can)} of {len(CAPABILITIES)}: {', '.join(can)} |",
             f"| queries and mutations in use, each request and reply checked against the schema | {len(fields)} |",
             f"| versions of the schema that every document is valid in | {', '.join(sorted(API_VERSIONS))} |",
-            f"| unconfirmed assumptions | {len(re.findall('^- ', assumptions[1], re.MULTILINE))} |",
+            f"| unconfirmed assumptions | {assumptions(README)} |",
             "",
             "Fields: " + ", ".join(f"`{one}`" for one in fields) + ".",
         ]
@@ -103,14 +100,7 @@ def test_the_scorecard_is_what_the_adapter_does() -> None:
     """Capabilities, coverage of the contract and the number of assumptions, as the README says."""
     if not contract().exists():
         pytest.skip("Shopify's schema is not at hand (MARKETSYNC_CONTRACTS)")
-    text = README.read_text()
-    made = f"<!-- scorecard -->\n{scorecard()}\n<!-- /scorecard -->"
-    before = re.search(r"<!-- scorecard -->.*<!-- /scorecard -->", text, re.DOTALL)
-    assert before is not None
-    if os.environ.get("MARKETSYNC_WRITE_SCORECARDS"):
-        README.write_text(text.replace(before[0], made))
-        return
-    assert made == before[0]
+    agrees(README, scorecard())
 
 
 def test_every_setting_scope_and_version_is_told_in_the_readme() -> None:

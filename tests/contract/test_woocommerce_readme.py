@@ -1,7 +1,5 @@
 """The README's scorecard is what a whole day at the shop shows, and the example configuration is right."""
 
-import os
-import re
 from pathlib import Path
 
 from marketsync.adapter import api
@@ -14,6 +12,7 @@ from marketsync.testing.contract.orders import pull
 from marketsync_adapters.woocommerce import WooCommerceAdapter
 from marketsync_adapters.woocommerce.errors import HINTS
 from marketsync_adapters.woocommerce.sandbox import Shop
+from tests.contract.scorecards import agrees, assumptions
 from tests.contract.woocommerce_harness import harness_for, refereed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,15 +64,13 @@ def scorecard() -> str:
     assert not referee.violations
     coverage = referee.coverage
     can = [kind.__name__ for kind in CAPABILITIES if issubclass(WooCommerceAdapter, kind)]
-    assumptions = re.search(r"## Assumptions\n(.*?)\n## ", README.read_text(), re.DOTALL)
-    assert assumptions is not None
     return "\n".join(
         [
             "| what | how much |",
             "|---|---|",
             f"| capabilities | {len(can)} of {len(CAPABILITIES)}: {', '.join(can)} |",
             f"| operations of the contract in use, each request and reply checked against it | {len(coverage)} |",
-            f"| unconfirmed assumptions | {len(re.findall('^- ', assumptions[1], re.MULTILINE))} |",
+            f"| unconfirmed assumptions | {assumptions(README)} |",
             "",
             "Operations: " + ", ".join(f"`{one}`" for one in sorted(coverage)) + ".",
         ]
@@ -82,14 +79,7 @@ def scorecard() -> str:
 
 def test_the_scorecard_is_what_the_adapter_does() -> None:
     """Capabilities, coverage of the contract and the number of assumptions, as the README says."""
-    text = README.read_text()
-    made = f"<!-- scorecard -->\n{scorecard()}\n<!-- /scorecard -->"
-    before = re.search(r"<!-- scorecard -->.*<!-- /scorecard -->", text, re.DOTALL)
-    assert before is not None
-    if os.environ.get("MARKETSYNC_WRITE_SCORECARDS"):
-        README.write_text(text.replace(before[0], made))
-        return
-    assert made == before[0]
+    agrees(README, scorecard())
 
 
 def test_every_setting_is_told_in_the_readme() -> None:
